@@ -1,0 +1,335 @@
+"""The typed configuration: one dataclass a config group, cross-field checks, durations.
+
+Hydra composes `conf/` into these classes, so a misspelt key, a wrong type or an unknown name is an error before any
+work begins. Nothing below this file and beside the doors knows Hydra.
+"""
+
+import re
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from convtasnet_lit.errors import InputError
+
+T = TypeVar("T")
+
+_PACKAGED = Path(__file__).parent / "conf"  # there in a wheel
+CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration.
+
+    Args:
+        text: A number with a unit: `4s`, `3.5s`, `500ms`.
+
+    Returns:
+        The duration in seconds.
+
+    Raises:
+        InputError: The text has another form, or says zero.
+
+    Example:
+        >>> parse_duration("500ms")
+        0.5
+    """
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * (0.001 if match[2] == "ms" else 1.0) if match else 0.0
+    if seconds <= 0:
+        raise InputError(f"data.segment: {text!r} is not a duration such as 4s, 3.5s or 500ms")
+    return seconds
+
+
+# The members' names are what is typed on the command line and what the network, the trainer and the metrics are given.
+NormName = Enum("NormName", ["gLN", "cLN", "BN"])
+EncoderActivation = Enum("EncoderActivation", ["linear", "relu"])
+MaskActivation = Enum("MaskActivation", ["relu", "sigmoid", "softmax"])
+CorpusName = Enum("CorpusName", ["aishell3", "demo", "voices", "folder"])
+PairBalance = Enum("PairBalance", ["random", "equal"])
+LengthMode = Enum("LengthMode", ["min", "max"])
+ScheduleName = Enum("ScheduleName", ["halving", "warmup_cosine"])
+LoggerName = Enum("LoggerName", ["wandb", "tensorboard", "csv"])
+MetricName = Enum("MetricName", ["si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi"])
+Precision = Enum("Precision", ["fp32", "fp16", "bf16"])
+Split = Enum("Split", ["train", "validation", "test"])
+
+
+@dataclass
+class ModelConfig:
+    """Hyperparameters of the network, with the letters of Table I of the paper; each is an argument of `ConvTasNet`."""
+
+    num_filters: int = 512  # N
+    kernel_size: int = 16  # L, samples; the stride is half of it
+    bottleneck_channels: int = 128  # B
+    hidden_channels: int = 512  # H
+    skip_channels: int = 128  # Sc
+    block_kernel_size: int = 3  # P
+    num_blocks: int = 8  # X, in each repeat
+    num_repeats: int = 3  # R
+    norm: NormName = NormName.gLN
+    causal: bool = False
+    encoder_activation: EncoderActivation = EncoderActivation.linear
+    mask_activation: MaskActivation = MaskActivation.relu
+    edge_padding: bool = True
+
+
+@dataclass
+class DataConfig:
+    """The corpus, how it is split by speaker, and the mixtures made from it."""
+
+    corpus: CorpusName = CorpusName.demo
+    root: str = "data/demo"
+    store: str = "data/store"  # folder of the prepared corpora
+    download: bool = False
+    speaker_depth: int = 1  # corpus=folder: which folder below the root names the speaker, 1 = the first
+    sample_rate: int = 16_000  # Hz
+    num_workers: int = 1
+
+    max_speakers: int = 0  # 0: all
+    validation_fraction: float = 0.1  # of the speakers that are not tested on
+    validation_speakers: list[str] = field(default_factory=list)  # if given, these and no others
+    test_fraction: float = 0.1  # only for a corpus without test speakers of its own
+    test_speakers: list[str] = field(default_factory=list)
+
+    segment: str = "2s"
+    batch_size: int = 2
+    num_speakers: int = 2  # in a mixture
+    train_mixtures: int = 800  # an epoch
+    validation_mixtures: int = 100
+    test_mixtures: int = 100
+    level_range_db: float = 2.5  # speakers after the first: U(-r, r) dB relative to it
+    pair_balance: PairBalance = PairBalance.random
+    length_mode: LengthMode = LengthMode.min  # of the whole utterances in validation and test
+    normalize: bool = True  # to -25 dBFS
+
+    @property
+    def segment_samples(self) -> int:
+        """Length of a training segment in samples."""
+        return round(parse_duration(self.segment) * self.sample_rate)
+
+
+@dataclass
+class AugmentConfig:
+    """What is varied in training, never in validation or test."""
+
+    random_crop: bool = True
+    snr_probability: float = 0.5  # 0 switches dynamic SNR mixing off
+    snr_range_db: float = 3.0
+
+
+@dataclass
+class ScheduleConfig:
+    """How the learning rate falls."""
+
+    name: ScheduleName = ScheduleName.halving
+    factor: float = 0.5
+    patience: int = 3  # epochs
+    min_lr: float = 1e-8
+    warmup_fraction: float = 0.05  # warmup_cosine: share of all steps
+
+
+@dataclass
+class OptimizerConfig:
+    """Adam, as in the paper."""
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass
+class TrainerConfig:
+    """How long and on what; the batch, precision and accumulation come from a gpu profile."""
+
+    max_epochs: int = 100  # the paper: 100
+    early_stopping_patience: int = 50  # epochs
+    gradient_clip_norm: float = 5.0
+    accumulate_grad_batches: int = 4
+    precision: Precision = Precision.fp16
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    progress_bar: bool = True
+
+
+@dataclass
+class LoggerConfig:
+    """Where curves go besides the run's own `history.csv`."""
+
+    name: LoggerName = LoggerName.wandb
+    project: str = "convtasnet_lit"
+
+
+@dataclass
+class Config:
+    """One training run."""
+
+    name: str = ""  # names the run's folder; by default the overrides do
+    seed: int = 0
+    resume: bool = False
+    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.si_sdr, MetricName.sdr, MetricName.si_sdri])
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        check_model(self.model)
+        check_data(self.data)
+        check_training(self)
+
+
+@dataclass
+class PrepareConfig:
+    """One corpus to prepare."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        check_data(self.data)
+
+
+@dataclass
+class EvaluateConfig:
+    """One checkpoint to evaluate."""
+
+    checkpoint: str = MISSING  # a .ckpt file, or the folder of a run
+    split: Split = Split.test
+    metrics: list[MetricName] = field(
+        default_factory=lambda: [MetricName.si_sdr, MetricName.sdr, MetricName.si_sdri, MetricName.sdri]
+    )
+    examples: int = 4  # mixtures written as WAV and PNG
+    accelerator: str = "auto"
+    output: str = ""  # by default `evaluation-SPLIT` in the run's folder
+    data: DataConfig | None = None  # by default the data the checkpoint was trained on
+
+    def __post_init__(self) -> None:
+        _require(self.examples >= 0, "examples", self.examples, "0 or more")
+        _require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
+        if self.data is not None:
+            check_data(self.data)
+
+
+def _require(condition: bool, key: str, value: object, allowed: str) -> None:
+    if not condition:
+        shown = value.name if isinstance(value, Enum) else value
+        raise InputError(f"{key}: {shown} is not allowed; {key} must be {allowed}")
+
+
+def check_model(model: ModelConfig) -> None:
+    """Refuse hyperparameters that make no network.
+
+    Raises:
+        InputError: A size is below 1, a kernel has the wrong parity, or a causal model has a norm that sees the future.
+    """
+    sizes = (
+        "num_filters",
+        "bottleneck_channels",
+        "hidden_channels",
+        "skip_channels",
+        "num_blocks",
+        "num_repeats",
+    )
+    for key in sizes:
+        _require(getattr(model, key) >= 1, f"model.{key}", getattr(model, key), "at least 1")
+    _require(
+        model.kernel_size >= 2 and model.kernel_size % 2 == 0,
+        "model.kernel_size",
+        model.kernel_size,
+        "even, 2 or more",
+    )
+    _require(
+        model.block_kernel_size % 2 == 1 and model.block_kernel_size > 0,
+        "model.block_kernel_size",
+        model.block_kernel_size,
+        "odd",
+    )
+    if model.causal and model.norm is NormName.gLN:
+        raise InputError("model.norm: gLN with model.causal=true sees the future; use model.norm=cLN or model.norm=BN")
+
+
+def check_data(data: DataConfig) -> None:
+    """Refuse settings of the data that cannot be meant.
+
+    Raises:
+        InputError: One line that names the key, its value and what is allowed.
+    """
+    parse_duration(data.segment)
+    _require(
+        4_000 <= data.sample_rate <= 192_000,
+        "data.sample_rate",
+        data.sample_rate,
+        "between 4000 and 192000 Hz",
+    )
+    _require(2 <= data.num_speakers <= 5, "data.num_speakers", data.num_speakers, "between 2 and 5")
+    for key in ("batch_size", "train_mixtures", "validation_mixtures", "test_mixtures", "speaker_depth"):
+        _require(getattr(data, key) >= 1, f"data.{key}", getattr(data, key), "at least 1")
+    for key in ("num_workers", "max_speakers", "level_range_db"):
+        _require(getattr(data, key) >= 0, f"data.{key}", getattr(data, key), "0 or more")
+    for key in ("validation_fraction", "test_fraction"):
+        _require(0 < getattr(data, key) < 1, f"data.{key}", getattr(data, key), "between 0 and 1")
+
+
+def check_training(config: Config) -> None:
+    """Refuse settings of a training run that cannot be meant.
+
+    Raises:
+        InputError: One line that names the key, its value and what is allowed.
+    """
+    trainer, augment, schedule = config.trainer, config.augment, config.schedule
+    _require(len(config.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
+    _require(config.seed >= 0, "seed", config.seed, "0 or more")
+    _require(config.optimizer.lr > 0, "optimizer.lr", config.optimizer.lr, "above 0")
+    _require(0 < schedule.factor < 1, "schedule.factor", schedule.factor, "between 0 and 1")
+    _require(0 <= schedule.warmup_fraction < 1, "schedule.warmup_fraction", schedule.warmup_fraction, "in [0, 1)")
+    _require(0 <= augment.snr_probability <= 1, "augment.snr_probability", augment.snr_probability, "in [0, 1]")
+    _require(augment.snr_range_db >= 0, "augment.snr_range_db", augment.snr_range_db, "0 or more")
+    _require(trainer.gradient_clip_norm > 0, "trainer.gradient_clip_norm", trainer.gradient_clip_norm, "above 0")
+    for key in ("max_epochs", "early_stopping_patience", "accumulate_grad_batches", "devices", "num_nodes"):
+        _require(getattr(trainer, key) >= 1, f"trainer.{key}", getattr(trainer, key), "at least 1")
+
+
+def typed(schema: type[T], values: Any) -> T:
+    """Turn a composed or stored configuration into its dataclass, checks included.
+
+    Args:
+        schema: The dataclass.
+        values: A DictConfig, or the nested dict of `plain`.
+
+    Raises:
+        InputError: A check refused a value.
+        omegaconf.errors.OmegaConfBaseException: A key or type does not fit the schema.
+    """
+    config: T = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))  # type: ignore[assignment]
+    return config
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """Turn a typed configuration into nested dicts of plain values, enums as their names: safe in any checkpoint.
+
+    Example:
+        >>> plain(ModelConfig())["mask_activation"]
+        'relu'
+    """
+    values = OmegaConf.to_container(OmegaConf.create(asdict(config), flags={"allow_objects": True}), enum_to_str=True)
+    return values  # type: ignore[return-value]
+
+
+def _register() -> None:
+    store = ConfigStore.instance()
+    for name, schema in (("train", Config), ("prepare", PrepareConfig), ("evaluate", EvaluateConfig)):
+        store.store(f"{name}_schema", node=schema)
+
+
+_register()

@@ -1,0 +1,1 @@
+"""A recording in, one recording a speaker out; imports no training code."""

@@ -1,0 +1,1 @@
+"""Losses, metrics, schedules and the LightningModule that trains the network."""

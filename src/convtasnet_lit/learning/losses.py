@@ -1,0 +1,142 @@
+"""SI-SDR and permutation-invariant training.
+
+SI-SDR: Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 5, with zero-mean signals.
+PIT: Yu et al., "Permutation invariant training of deep models for speaker-independent multi-talker speech
+separation", ICASSP 2017.
+"""
+
+from itertools import permutations
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+EPS = 1e-8
+SILENT_ENERGY_RATIO = 1e-8  # a source 80 dB under its mixture is silent
+SILENCE_FLOOR = 1e-3  # leakage 30 dB under the mixture is as good as silence: no gradient is spent below it
+EXHAUSTIVE_UP_TO = 4  # sources; 4! = 24 permutations are one gather, 5! = 120 are dearer than the Hungarian method
+
+
+def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
+    """Scale-invariant signal-to-distortion ratio of zero-mean signals.
+
+    Args:
+        estimates: (..., samples).
+        sources: (..., samples), none of them silent; see `si_sdr_or_leakage`.
+
+    Returns:
+        Decibels, (...), in float32 or better, also under autocast.
+
+    Example:
+        >>> source = torch.tensor([1.0, -1.0, 1.0, -1.0])
+        >>> round(si_sdr(3 * source + torch.tensor([0.3, 0.3, -0.3, -0.3]), source).item(), 3)
+        20.0
+    """
+    estimates, sources = _zero_mean(estimates), _zero_mean(sources)
+    scale = (estimates * sources).sum(-1, keepdim=True) / (_energy(sources).unsqueeze(-1) + EPS)
+    target = scale * sources
+    return 10 * torch.log10((_energy(target) + EPS) / (_energy(estimates - target) + EPS))
+
+
+def si_sdr_or_leakage(estimates: Tensor, sources: Tensor) -> Tensor:
+    """SI-SDR where a source sounds; where it is silent, how far its estimate lies under the mixture.
+
+    A silent source has no SI-SDR: the usual formula gives a constant without a gradient, or NaN. Here its estimate is
+    asked to be silent too: the value is 10 log10(|mixture|^2 / (|estimate|^2 + 0.001 |mixture|^2)), which is 30 dB for
+    a silent estimate, 0 dB for one as loud as the mixture, and always has a gradient towards silence above the floor.
+
+    Args:
+        estimates: (batch, sources, samples), in the sources' order.
+        sources: (batch, sources, samples); their sum is the mixture.
+
+    Returns:
+        Decibels, (batch, sources).
+    """
+    estimates, sources = _zero_mean(estimates), _zero_mean(sources)
+    mixture = _energy(sources.sum(1)).unsqueeze(1) + EPS  # (batch, 1)
+    leakage = 10 * torch.log10(mixture / (_energy(estimates) + SILENCE_FLOOR * mixture))
+    silent = _energy(sources) < SILENT_ENERGY_RATIO * mixture
+    return torch.where(silent, leakage, si_sdr(estimates, sources))
+
+
+def pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
+    """SI-SDR of every estimate against every source, from one matrix of inner products.
+
+    It serves to choose the permutation; its values lose precision above 50 dB, so the loss is not read from it.
+
+    Args:
+        estimates: (batch, sources, samples).
+        sources: (batch, sources, samples).
+
+    Returns:
+        Decibels, (batch, source, estimate).
+    """
+    estimates, sources = _zero_mean(estimates), _zero_mean(sources)
+    source_energy, estimate_energy = _energy(sources).unsqueeze(2), _energy(estimates).unsqueeze(1)
+    with torch.autocast(estimates.device.type, enabled=False):
+        inner = sources @ estimates.mT  # (batch, source, estimate)
+    target = inner.square() / (source_energy + EPS)
+    noise = (estimate_energy - target).clamp(min=0)
+    ratio = 10 * torch.log10((target + EPS) / (noise + EPS))
+    # A silent source takes the quietest estimate: all its pairs lie under every other pair, in that order.
+    mixture = _energy(sources.sum(1))[:, None, None] + EPS
+    return torch.where(source_energy < SILENT_ENERGY_RATIO * mixture, -10 * torch.log10(estimate_energy + EPS), ratio)
+
+
+def best_permutation(scores: Tensor) -> Tensor:
+    """Assign each source the estimate that makes the mean score highest.
+
+    Args:
+        scores: (batch, source, estimate), higher is better.
+
+    Returns:
+        For each source the index of its estimate, (batch, source).
+
+    Example:
+        >>> best_permutation(torch.tensor([[[0.0, 9.0], [8.0, 1.0]]]))
+        tensor([[1, 0]])
+    """
+    count = scores.shape[-1]
+    if count > EXHAUSTIVE_UP_TO:
+        rows = [linear_sum_assignment(matrix, maximize=True)[1] for matrix in scores.cpu().numpy()]
+        return torch.stack([torch.from_numpy(row) for row in rows]).to(scores.device)
+    orders = torch.tensor(list(permutations(range(count))), device=scores.device)  # (orders, source)
+    by_order = scores[:, torch.arange(count, device=scores.device), orders].sum(-1)  # (batch, orders)
+    return orders[by_order.argmax(-1)]
+
+
+def in_source_order(estimates: Tensor, sources: Tensor) -> Tensor:
+    """Put the estimates in the order of the sources they fit best.
+
+    Args:
+        estimates: (batch, sources, samples).
+        sources: (batch, sources, samples).
+
+    Returns:
+        The same estimates, (batch, sources, samples), differentiable.
+    """
+    with torch.no_grad():
+        order = best_permutation(pairwise_si_sdr(estimates, sources))
+    return estimates.gather(1, order.unsqueeze(-1).expand_as(estimates))
+
+
+def pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
+    """Negative SI-SDR of the best permutation, averaged over batch and sources.
+
+    Args:
+        estimates: (batch, sources, samples).
+        sources: (batch, sources, samples).
+
+    Returns:
+        Decibels, a scalar.
+    """
+    return -si_sdr_or_leakage(in_source_order(estimates, sources), sources).mean()
+
+
+def _zero_mean(x: Tensor) -> Tensor:
+    x = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold an energy
+    return x - x.mean(-1, keepdim=True)
+
+
+def _energy(x: Tensor) -> Tensor:
+    return x.square().sum(-1)

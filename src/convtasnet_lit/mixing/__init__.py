@@ -1,0 +1,1 @@
+"""Utterances -> mixtures: which, how loud, from where; normalized, augmented, batched."""

@@ -1,0 +1,1 @@
+"""The Conv-TasNet network alone: plain PyTorch, no Lightning, no Hydra."""
