@@ -7,6 +7,7 @@ work begins. Nothing below this file and beside the doors knows Hydra.
 import re
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -326,7 +327,23 @@ def plain(config: Any) -> dict[str, Any]:
     return values  # type: ignore[return-value]
 
 
+def run_folder(name: str, overrides: str) -> str:
+    """Name the folder of a run: as asked, else after its overrides, so that the same command finds it again.
+
+    Args:
+        name: `name=...`, or empty.
+        overrides: Hydra's `override_dirname`.
+
+    Example:
+        >>> run_folder("", "data.root=/corpora/a,model=paper")
+        'data.root=-corpora-a,model=paper'
+    """
+    folder = re.sub(r"[^\w=,.+-]+", "-", name or overrides) or "default"
+    return folder if len(folder) <= 120 else f"{folder[:100]}-{sha256(folder.encode()).hexdigest()[:12]}"
+
+
 def _register() -> None:
+    OmegaConf.register_new_resolver("run_folder", run_folder)
     store = ConfigStore.instance()
     for name, schema in (("train", Config), ("prepare", PrepareConfig), ("evaluate", EvaluateConfig)):
         store.store(f"{name}_schema", node=schema)

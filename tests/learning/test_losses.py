@@ -68,9 +68,7 @@ def test_the_permutation_is_the_best_of_all(count: int) -> None:
 def test_pit_equals_torchmetrics(sources: int) -> None:
     estimates, clean = noisy(5.0, sources=sources)
     mixed_up = estimates[:, torch.randperm(sources)]
-    theirs, _ = permutation_invariant_training(
-        mixed_up, clean, scale_invariant_signal_distortion_ratio, zero_mean=True
-    )
+    theirs, _ = permutation_invariant_training(mixed_up, clean, scale_invariant_signal_distortion_ratio, zero_mean=True)
     assert pit_loss(mixed_up, clean).item() == pytest.approx(-theirs.mean().item(), abs=1e-3)
 
 

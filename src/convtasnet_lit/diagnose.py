@@ -1,0 +1,30 @@
+"""Check data, model and metrics: `python -m convtasnet_lit.diagnose` with any overrides of training."""
+
+import sys
+from pathlib import Path
+
+from rich import print as show
+from rich.table import Table
+
+from convtasnet_lit.config import Config
+from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.learning.diagnosis import diagnose
+from convtasnet_lit.learning.trainer import pick_accelerator
+
+
+def _run(config: Config, _: Path) -> None:
+    device = "cuda" if pick_accelerator(config.trainer.accelerator) != "cpu" else "cpu"
+    table = Table("check", "", "measured", "advice")
+    findings = list(diagnose(config, device))
+    for finding in findings:
+        mark = "[green]pass[/]" if finding.passed else "[red]FAIL[/]"
+        table.add_row(finding.name, mark, finding.figure, "" if finding.passed else finding.advice)
+    show(table)
+    if not all(finding.passed for finding in findings):
+        sys.exit(1)
+
+
+main = hydra_door("diagnose", Config, _run)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The report's five checks, on the user's own data and model, each with the figure it measured."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import default_collate
+
+from convtasnet_lit.config import Config, ScheduleName, plain
+from convtasnet_lit.learning.losses import pit_loss
+from convtasnet_lit.learning.metrics import separation_scores
+from convtasnet_lit.learning.schedules import halving, warmup_cosine_factor
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
+from convtasnet_lit.mixing.dataset import Mixture
+from convtasnet_lit.mixing.transforms import TARGET_RMS
+from convtasnet_lit.model.network import ConvTasNet
+
+OVERFIT_STEPS = 20
+LEARNED_DB = 1.0  # a batch seen 20 times gains several dB; noise in the loss is under 0.1 dB
+RMS_TOLERANCE = 0.01  # the report's
+LEAK_DB = 20.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row: what was checked, what was measured, and what to do about it."""
+
+    name: str
+    passed: bool
+    figure: str
+    advice: str
+
+
+def diagnose(config: Config, device: str) -> Iterator[Finding]:
+    """Run the five checks, one after the other.
+
+    Args:
+        config: A training run.
+        device: Where the network computes.
+    """
+    mixtures = MixtureDataModule(config.data, config.augment, config.seed).training_mixtures()
+    batch = default_collate([mixtures[0, number] for number in range(config.data.batch_size)])
+    network = ConvTasNet(config.data.num_speakers, **plain(config)["model"]).to(device)
+    batch = Mixture(*(tensor.to(device) for tensor in batch))
+    checks: tuple[Callable[[], Finding], ...] = (
+        lambda: check_masks(network, batch.mixture),
+        lambda: check_normalization(torch.stack([mixtures[0, number].mixture for number in range(16)])),
+        lambda: check_metrics(batch.sources.cpu(), config.data.sample_rate),
+        lambda: check_schedule(config),
+        lambda: check_learning(network, batch, config),
+    )
+    for check in checks:
+        yield check()
+
+
+def check_masks(network: ConvTasNet, mixture: Tensor) -> Finding:
+    """Check that masks can amplify.
+
+    Args:
+        network: Untrained.
+        mixture: (batch, samples).
+    """
+    activation = network.separator.mask_activation
+    scores = torch.linspace(-5, 5, 101, device=mixture.device).view(1, 1, 1, -1).expand(1, network.num_sources, 1, -1)
+    lowest, highest = (value.item() for value in activation(scores).aminmax())
+    with torch.inference_mode():
+        low, high = (value.item() for value in network.separate_with_masks(mixture)[1].aminmax())
+    return Finding(
+        "model structure",
+        lowest >= 0 and highest > 1,
+        f"{type(activation).__name__} mask: scores in [-5, 5] give [{lowest:.4f}, {highest:.4f}]; "
+        f"untrained on a batch: [{low:.4f}, {high:.4f}]",
+        "the mask never exceeds 1, so nothing can be amplified: model.mask_activation=relu",
+    )
+
+
+def check_normalization(mixtures: Tensor) -> Finding:
+    """Check that mixtures have an RMS of -25 dBFS and a peak within 1.
+
+    Args:
+        mixtures: (mixtures, samples).
+    """
+    errors = (mixtures.square().mean(-1).sqrt() - TARGET_RMS).abs()
+    peak = mixtures.abs().max().item()
+    # the median, because a mixture whose peak would exceed 1 is rightly left softer
+    return Finding(
+        "data normalization",
+        errors.median().item() < RMS_TOLERANCE and peak <= 1,
+        f"RMS {mixtures.square().mean().sqrt().item():.6f} (wanted {TARGET_RMS:.6f}), "
+        f"range [{mixtures.min().item():.4f}, {mixtures.max().item():.4f}]",
+        "mixtures are not at -25 dBFS: data.normalize=true",
+    )
+
+
+def check_metrics(sources: Tensor, sample_rate: int) -> Finding:
+    """Check the metrics on sources with a known leak.
+
+    Args:
+        sources: (batch, sources, samples), none silent.
+        sample_rate: Hz.
+    """
+    noise = torch.randn(sources.shape, generator=torch.Generator().manual_seed(0))
+    level = sources.square().mean(-1, keepdim=True) / noise.square().mean(-1, keepdim=True)
+    estimates = sources + noise * level.sqrt() * 10 ** (-LEAK_DB / 20)
+    names = ["si_sdr", "sdr", "si_sdri"]
+    scores = separation_scores(names, estimates.flip(1), sources, sources.sum(1), sample_rate)
+    figures = {name: value.mean().item() for name, value in scores.items()}
+    return Finding(
+        "metrics",
+        abs(figures["si_sdr"] - LEAK_DB) < 0.5 and abs(figures["sdr"] - LEAK_DB) < 1.5,
+        f"noise {LEAK_DB:.0f} dB below: "
+        + " / ".join(f"{name} {value:.2f}" for name, value in figures.items())
+        + " dB",
+        "the sources of a batch are silent or alike: look at the corpus with convtasnet_lit.prepare",
+    )
+
+
+def check_schedule(config: Config) -> Finding:
+    """Check that the learning rate falls as configured.
+
+    Args:
+        config: A training run.
+    """
+    rate, schedule = config.optimizer.lr, config.schedule
+    if schedule.name is ScheduleName.halving:
+        final = _rate_after_flat_epochs(rate, halving_of(config), schedule.patience + 2)
+        figure = f"Adam {rate:g}; halving: {final:g} after {schedule.patience + 2} epochs without progress"
+        return Finding("optimizer and schedule", final < rate, figure, "the rate never falls: schedule=halving")
+    middle = rate * warmup_cosine_factor(50, 100, schedule.warmup_fraction)
+    figure = f"Adam {rate:g}; warmup_cosine: {middle:.2g} at half the steps, 0 at the end"
+    return Finding("optimizer and schedule", middle < rate, figure, "schedule.warmup_fraction is too large")
+
+
+def halving_of(config: Config) -> ReduceLROnPlateau:
+    """Build the configured schedule around an optimizer of nothing."""
+    optimizer = SGD([torch.zeros(1, requires_grad=True)], config.optimizer.lr)
+    return halving(optimizer, config.schedule.factor, config.schedule.patience, config.schedule.min_lr)
+
+
+def check_learning(network: ConvTasNet, batch: Mixture, config: Config) -> Finding:
+    """Check that the whole chain learns one batch by heart.
+
+    Args:
+        network: Untrained; it is trained here.
+        batch: The only batch.
+        config: A training run.
+    """
+    optimizer = Adam(network.parameters(), config.optimizer.lr)
+    losses = []
+    for _ in track(range(OVERFIT_STEPS), "one batch, 20 steps", transient=True):
+        loss = pit_loss(network(batch.mixture), batch.sources)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm_(network.parameters(), config.trainer.gradient_clip_norm)
+        optimizer.step()
+        losses.append(loss.item())
+    return Finding(
+        "complete flow",
+        losses[-1] < losses[0] - LEARNED_DB,
+        f"loss {losses[0]:.2f} -> {losses[-1]:.2f} dB in {OVERFIT_STEPS} steps on one batch",
+        "the loss does not fall: try optimizer.lr=1e-3, data.normalize=true, and look at the first two rows",
+    )
+
+
+def _rate_after_flat_epochs(rate: float, schedule: ReduceLROnPlateau, epochs: int) -> float:
+    for _ in range(epochs):
+        schedule.step(0.0)
+    final: float = schedule.optimizer.param_groups[0]["lr"]
+    return final

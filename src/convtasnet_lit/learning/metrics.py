@@ -1,0 +1,123 @@
+"""What a separation is worth: SI-SDR, SDR, their improvements over the mixture, PESQ and STOI.
+
+SI-SDR and SDR are two measures. SI-SDR (Le Roux et al., 2019) allows the source one gain; SDR (BSS-eval, Vincent et
+al., 2006) allows it a filter of 512 taps, and is computed in float64, where its linear system is stable.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.audio import signal_distortion_ratio
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.learning.losses import in_source_order, si_sdr_or_leakage
+
+NAMES = ("si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi")
+
+
+def separation_scores(
+    names: Sequence[str], estimates: Tensor, sources: Tensor, mixture: Tensor, sample_rate: int
+) -> dict[str, Tensor]:
+    """Score separated mixtures, each estimate against the source it fits best.
+
+    Args:
+        names: Any of `si_sdr`, `sdr`, `si_sdri`, `sdri`, `pesq`, `stoi`.
+        estimates: (batch, sources, samples).
+        sources: (batch, sources, samples).
+        mixture: (batch, samples).
+        sample_rate: Hz; PESQ knows 8000 and 16000.
+
+    Returns:
+        For each name the mean over a mixture's sources, (batch,); decibels, except PESQ (MOS) and STOI (0 to 1).
+
+    Raises:
+        InputError: A metric's package is missing, or PESQ does not know the rate.
+        ValueError: An unknown name.
+    """
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        raise ValueError(f"metrics must be of {', '.join(NAMES)}, not {', '.join(sorted(unknown))}")
+    mixtures = mixture.unsqueeze(1).expand_as(sources)
+    ordered = in_source_order(estimates, sources)
+    scores: dict[str, Tensor] = {}
+    if {"si_sdr", "si_sdri"} & set(names):
+        scores["si_sdr"] = si_sdr_or_leakage(ordered, sources)
+        scores["si_sdri"] = scores["si_sdr"] - si_sdr_or_leakage(mixtures, sources)
+    if {"sdr", "sdri"} & set(names):
+        scores["sdr"] = _sdr(ordered, sources)
+    if "sdri" in names:
+        scores["sdri"] = scores["sdr"] - _sdr(mixtures, sources)
+    if "pesq" in names:
+        scores["pesq"] = _pesq(ordered, sources, sample_rate)
+    if "stoi" in names:
+        scores["stoi"] = _stoi(ordered, sources, sample_rate)
+    return {name: scores[name].mean(-1) for name in names}
+
+
+class SeparationMetrics(Metric):
+    """Means of separation scores over mixtures, each mixture counted once, over all processes.
+
+    Args:
+        names: Any of `si_sdr`, `sdr`, `si_sdri`, `sdri`, `pesq`, `stoi`.
+        sample_rate: Hz.
+
+    Example:
+        >>> metrics = SeparationMetrics(["si_sdr", "si_sdri"], 8000)
+        >>> sources = torch.randn(1, 2, 8000, generator=torch.Generator().manual_seed(0))
+        >>> metrics.update(sources + 0.1 * sources.flip(1), sources, sources.sum(1))
+        >>> {name: round(value.item()) for name, value in metrics.compute().items()}
+        {'si_sdr': 20, 'si_sdri': 20}
+    """
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, names: Sequence[str], sample_rate: int) -> None:
+        super().__init__()
+        self.names, self.sample_rate = list(names), sample_rate
+        self.add_state("total", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, estimates: Tensor, sources: Tensor, mixture: Tensor) -> None:
+        """Add a batch: (batch, sources, samples) twice and (batch, samples)."""
+        scores = separation_scores(self.names, estimates, sources, mixture, self.sample_rate)
+        self.total += torch.stack([scores[name].double().sum() for name in self.names])
+        self.count += estimates.shape[0]
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the means, by name."""
+        return dict(zip(self.names, (self.total / self.count).float(), strict=True))
+
+
+def _sdr(estimates: Tensor, sources: Tensor) -> Tensor:
+    """BSS-eval SDR, (batch, sources); a silent source has none and gets its leakage, as with SI-SDR."""
+    silent = sources.abs().amax(-1) == 0
+    # torchmetrics computes in float64 whatever it is given; a constant stands in for silence to keep it solvable
+    safe = torch.where(silent.unsqueeze(-1), torch.ones_like(sources), sources)
+    values = signal_distortion_ratio(estimates.double(), safe.double(), load_diag=1e-10)
+    return torch.where(silent, si_sdr_or_leakage(estimates, sources), values.float())
+
+
+def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
+    if sample_rate not in (8000, 16000):
+        raise InputError(f"metrics: pesq needs data.sample_rate 8000 or 16000, not {sample_rate}")
+    try:
+        from pesq import PesqError, pesq
+    except ImportError as error:
+        raise InputError("metrics: pesq needs a package: pip install 'convtasnet_lit[metrics]'") from error
+    mode = "wb" if sample_rate == 16000 else "nb"
+    pairs = zip(sources.flatten(0, 1).cpu().numpy(), estimates.flatten(0, 1).cpu().numpy(), strict=True)
+    values = [pesq(sample_rate, source, estimate, mode, on_error=PesqError.RETURN_VALUES) for source, estimate in pairs]
+    return torch.tensor(values).view(sources.shape[:2])
+
+
+def _stoi(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
+    try:
+        from pystoi import stoi
+    except ImportError as error:
+        raise InputError("metrics: stoi needs a package: pip install 'convtasnet_lit[metrics]'") from error
+    pairs = zip(sources.flatten(0, 1).cpu().numpy(), estimates.flatten(0, 1).cpu().numpy(), strict=True)
+    return torch.tensor([stoi(source, estimate, sample_rate) for source, estimate in pairs]).view(sources.shape[:2])

@@ -1,0 +1,134 @@
+"""The Lightning Trainer of a run: where it computes, what it logs, what it keeps."""
+
+import os
+import sys
+import warnings
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.utilities import rank_zero_info
+
+from convtasnet_lit.config import Config, LoggerName, Precision
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.learning.callbacks import (
+    EpochHistory,
+    SaveOnInterrupt,
+    WholeCheckpointIO,
+    checkpoint_callback,
+)
+from convtasnet_lit.learning.module import LOG_EVERY_BATCHES
+
+_LIGHTNING_PRECISION = {Precision.fp32: "32-true", Precision.fp16: "16-mixed", Precision.bf16: "bf16-mixed"}
+
+
+def make_trainer(config: Config, folder: Path) -> Trainer:
+    """Build the trainer of a run.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+
+    Raises:
+        InputError: The accelerator asked for is not there, or the logger's package is not installed.
+    """
+    settings = config.trainer
+    accelerator = pick_accelerator(settings.accelerator)
+    precision = settings.precision if accelerator != "cpu" else Precision.fp32
+    if accelerator == "cpu":
+        rank_zero_info("training on the CPU in float32" + ("" if settings.accelerator == "cpu" else ": no accelerator"))
+    quiet_lightning()
+    return Trainer(
+        accelerator=accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(settings.devices * settings.num_nodes),
+        precision=_LIGHTNING_PRECISION[precision],  # type: ignore[arg-type]
+        max_epochs=settings.max_epochs,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        gradient_clip_val=settings.gradient_clip_norm,
+        logger=make_logger(config, folder),
+        callbacks=make_callbacks(config, folder),
+        plugins=[WholeCheckpointIO()],
+        use_distributed_sampler=False,  # the data module shares mixtures out itself
+        num_sanity_val_steps=0,
+        log_every_n_steps=LOG_EVERY_BATCHES,
+        enable_progress_bar=settings.progress_bar and sys.stderr.isatty(),
+        enable_model_summary=False,
+    )
+
+
+def make_callbacks(config: Config, folder: Path) -> list[Callback]:
+    """Return what happens beside the steps.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+    """
+    checkpoints = folder / "checkpoints"
+    seconds = config.data.train_mixtures * config.data.segment_samples / config.data.sample_rate
+    return [
+        EpochHistory(folder / "history.csv", seconds),
+        EarlyStopping("val/loss", mode="min", patience=config.trainer.early_stopping_patience),
+        SaveOnInterrupt(checkpoints / "last.ckpt"),
+        checkpoint_callback(checkpoints),
+    ]
+
+
+def make_logger(config: Config, folder: Path) -> Logger:
+    """Return the logger the configuration names; W&B is offline where there is no API key, and never asks for one.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+    """
+    if config.logger.name is LoggerName.csv:
+        return CSVLogger(folder, name="csv")
+    if config.logger.name is LoggerName.tensorboard:
+        try:
+            return TensorBoardLogger(folder, name="tensorboard")
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "logger: tensorboard needs a package: pip install 'convtasnet_lit[tensorboard]'"
+            ) from error
+    offline = "WANDB_API_KEY" not in os.environ and not _logged_in()
+    run = sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # a resumed run goes on in the same dashboard
+    name = config.name or folder.name
+    return WandbLogger(name=name, save_dir=folder, id=run, project=config.logger.project, offline=offline)
+
+
+def pick_accelerator(asked: str) -> str:
+    """Return `gpu` or `cpu` for `auto`, and anything else as asked.
+
+    Raises:
+        InputError: A GPU is asked for and there is none.
+    """
+    if asked == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    if asked in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise InputError(f"trainer.accelerator: {asked} is not here; use auto or cpu")
+    return asked
+
+
+def quiet_lightning() -> None:
+    """Silence advice that does not apply to this package's loaders."""
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*The `srun` command is available.*")
+
+
+def _strategy(processes: int) -> str | Strategy:
+    if processes == 1:
+        return "auto"
+    # Validation's shares may differ by one mixture, so forward must not wait for the other processes' buffers.
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def _logged_in() -> bool:
+    """Whether `wandb login` left a key in ~/.netrc; W&B itself would ask on the terminal."""
+    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    return netrc.is_file() and "api.wandb.ai" in netrc.read_text(encoding="utf-8", errors="ignore")

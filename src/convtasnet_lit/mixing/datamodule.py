@@ -1,0 +1,148 @@
+"""The LightningDataModule: corpus, splits, mixtures, loaders."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from convtasnet_lit.config import AugmentConfig, DataConfig, LengthMode, PairBalance, Split
+from convtasnet_lit.corpus.prepared import PreparedCorpus, prepare_corpus
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.mixing.dataset import EpochSampler, FixedMixtures, Mixture, TrainingMixtures
+from convtasnet_lit.mixing.plan import Draw, Speakers, mixture_table
+
+_SPLIT_NUMBERS = {Split.validation: 1, Split.test: 2}
+
+
+class MixtureDataModule(LightningDataModule):
+    """Mixtures of a corpus for training, validation and test.
+
+    Args:
+        data: The corpus and its mixtures.
+        augment: What is varied in training.
+        seed: Of the training mixtures.
+
+    Raises:
+        InputError: The corpus is missing or damaged, or has too few speakers.
+    """
+
+    def __init__(self, data: DataConfig, augment: AugmentConfig | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.data, self.augment, self.seed = data, augment or AugmentConfig(), seed
+        self._corpus: PreparedCorpus | None = None
+        self._batches_done = 0  # of an epoch that was interrupted
+
+    def prepare_data(self) -> None:
+        """Make the store, once a machine."""
+        prepare_corpus(self.data)
+
+    @property
+    def corpus(self) -> PreparedCorpus:
+        """The prepared corpus; opened at first use."""
+        if self._corpus is None:
+            self._corpus = prepare_corpus(self.data)
+        return self._corpus
+
+    def training_mixtures(self) -> TrainingMixtures:
+        """The mixtures drawn on the fly."""
+        return TrainingMixtures(
+            self.corpus.store,
+            self._draw(Split.train),
+            self.data.segment_samples,
+            self.seed,
+            normalized=self.data.normalize,
+            random_crop=self.augment.random_crop,
+            snr_probability=self.augment.snr_probability,
+            snr_range_db=self.augment.snr_range_db,
+        )
+
+    def fixed_mixtures(self, split: Split) -> FixedMixtures:
+        """The list of the validation or the test split."""
+        count = self.data.validation_mixtures if split is Split.validation else self.data.test_mixtures
+        longest = self.data.length_mode is LengthMode.max
+        return FixedMixtures(
+            self.corpus.store, self._draw(split), _SPLIT_NUMBERS[split], count, longest, self.data.normalize
+        )
+
+    def write_list(self, mixtures: FixedMixtures, split: Split) -> Path:
+        """Write a fixed list as CSV beside the store, its content's hash in its name.
+
+        Args:
+            mixtures: The list.
+            split: Whose list it is.
+
+        Returns:
+            The file.
+        """
+        text = mixture_table(mixtures.specs, self.corpus.store.index).to_csv(index=False)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        path = self.corpus.store.folder / "mixtures" / f"{split.name}-{self.data.num_speakers}spk-{digest}.csv"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        return path
+
+    def train_dataloader(self) -> DataLoader[Mixture]:
+        """Batches of training mixtures; each process gets its share."""
+        rank, world_size = self._process()
+        sampler = EpochSampler(
+            self.data.train_mixtures, rank, world_size, skip=self._batches_done * self.data.batch_size
+        )
+        self._batches_done = 0
+        if len(sampler) < self.data.batch_size:
+            raise InputError(
+                f"data.train_mixtures: {self.data.train_mixtures} make no batch of {self.data.batch_size} on each of "
+                f"{world_size} processes"
+            )
+        return self._loader(self.training_mixtures(), sampler, self.data.batch_size, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[Mixture]:
+        """Whole validation mixtures, one by one."""
+        return self._fixed_loader(Split.validation)
+
+    def test_dataloader(self) -> DataLoader[Mixture]:
+        """Whole test mixtures, one by one."""
+        return self._fixed_loader(Split.test)
+
+    def state_dict(self) -> dict[str, int]:
+        """How far into an epoch a checkpoint is; 0 at an epoch's end."""
+        trainer = self.trainer
+        if trainer is None:
+            return {}
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return {"batches_done": 0 if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch else done}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on in the middle of an interrupted epoch."""
+        self._batches_done = state_dict.get("batches_done", 0)
+
+    def _draw(self, split: Split) -> Draw:
+        speakers = Speakers.of(self.corpus.store.index, self.corpus.rows(split.name))
+        balanced = self.data.pair_balance is PairBalance.equal
+        return Draw(speakers, self.data.num_speakers, self.data.level_range_db, balanced)
+
+    def _fixed_loader(self, split: Split) -> DataLoader[Mixture]:
+        mixtures = self.fixed_mixtures(split)
+        rank, world_size = self._process()
+        # Each mixture once: no padding to equal shares, which would count some twice. One by one: a batch would
+        # need padding, and the global norm would see it.
+        return self._loader(mixtures, range(rank, len(mixtures), world_size), batch_size=1)
+
+    def _loader(self, dataset: Any, sampler: Any, batch_size: int, drop_last: bool = False) -> DataLoader[Mixture]:
+        return DataLoader(
+            dataset,
+            batch_size,
+            sampler=sampler,
+            num_workers=self.data.num_workers,
+            persistent_workers=self.data.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            drop_last=drop_last,
+        )
+
+    def _process(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

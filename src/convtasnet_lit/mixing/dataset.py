@@ -1,0 +1,185 @@
+"""Mixtures rendered from the store: training ones drawn on the fly, validation and test ones from fixed lists."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.mixing.plan import Draw, MixtureSpec, fixed_mixture, training_mixture
+from convtasnet_lit.mixing.transforms import change_first_level, normalize
+
+SILENT_BELOW_DB = -40.0  # a stretch this far under its own utterance's level is a pause, not speech
+MOST_ATTEMPTS = 100  # a corpus of mostly silence is refused rather than searched forever
+
+
+class Mixture(NamedTuple):
+    """What a data loader yields: mixture (samples,), sources (sources, samples), and the mixture's number."""
+
+    mixture: Tensor
+    sources: Tensor
+    number: int
+
+
+def render(store: Store, spec: MixtureSpec) -> np.ndarray | None:
+    """Read and level the sources of a mixture; the first keeps its recorded level.
+
+    Args:
+        store: The prepared corpus.
+        spec: Which utterances, how loud, from where.
+
+    Returns:
+        Sources, (sources, samples) in float32; None where one of them is silent.
+    """
+    sources = np.zeros((len(spec.rows), spec.length), np.float32)
+    for source, row, level, start in zip(sources, spec.rows, spec.levels_db, spec.starts, strict=True):
+        samples = store.read(row, start, min(spec.length, store.lengths[row] - start))
+        rms = store.rms[row]
+        if np.dot(samples, samples) < spec.length * (rms * 10 ** (SILENT_BELOW_DB / 20)) ** 2:
+            return None
+        np.multiply(samples, store.rms[spec.rows[0]] / rms * 10 ** (level / 20), out=source[: len(samples)])
+    return sources
+
+
+def audible(store: Store, plan: Callable[[int], MixtureSpec]) -> tuple[MixtureSpec, np.ndarray]:
+    """Draw until no source is silent.
+
+    Args:
+        store: The prepared corpus.
+        plan: The mixture of a given attempt.
+
+    Returns:
+        The mixture's plan and its sources, (sources, samples).
+
+    Raises:
+        InputError: No draw had sound in all sources.
+    """
+    for attempt in range(MOST_ATTEMPTS):
+        spec = plan(attempt)
+        sources = render(store, spec)
+        if sources is not None:
+            return spec, sources
+    raise InputError(
+        f"data.root: {MOST_ATTEMPTS} mixtures drawn in a row had a silent source; is the corpus mostly silence?"
+    )
+
+
+class TrainingMixtures(Dataset[Mixture]):
+    """Mixtures of training speakers, as a function of (epoch, index).
+
+    Args:
+        store: The prepared corpus.
+        draw: How sources are drawn.
+        segment: Samples of a mixture.
+        seed: The run's seed.
+        normalized: Bring mixtures to -25 dBFS.
+        random_crop: Begin anywhere in an utterance longer than the segment.
+        snr_probability: How often the first source's level is changed.
+        snr_range_db: By U(-r, r) dB.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        draw: Draw,
+        segment: int,
+        seed: int,
+        normalized: bool = True,
+        random_crop: bool = True,
+        snr_probability: float = 0.0,
+        snr_range_db: float = 3.0,
+    ) -> None:
+        self.store, self.draw, self.segment, self.seed = store, draw, segment, seed
+        self.normalized, self.random_crop = normalized, random_crop
+        self.snr_probability, self.snr_range_db = snr_probability, snr_range_db
+
+    def __getitem__(self, key: tuple[int, int]) -> Mixture:
+        """Return mixture `index` of epoch `epoch`, given as (epoch, index)."""
+        epoch, index = key
+        _, rendered = audible(
+            self.store,
+            lambda attempt: training_mixture(
+                self.draw, self.segment, self.random_crop, self.seed, epoch, index, attempt
+            ),
+        )
+        sources = torch.from_numpy(rendered)
+        rng = np.random.default_rng((self.seed, epoch, index, MOST_ATTEMPTS))  # apart from every attempt's stream
+        if rng.random() < self.snr_probability:
+            sources = change_first_level(sources, rng.uniform(-self.snr_range_db, self.snr_range_db))
+        return finished(sources, index, self.normalized)
+
+
+class FixedMixtures(Dataset[Mixture]):
+    """The validation or test list: whole utterances, the same for everybody.
+
+    Args:
+        store: The prepared corpus.
+        draw: How sources are drawn.
+        split: The split's number.
+        count: How many mixtures.
+        longest: As long as the longest utterance, else as the shortest.
+        normalized: Bring mixtures to -25 dBFS.
+    """
+
+    def __init__(
+        self, store: Store, draw: Draw, split: int, count: int, longest: bool, normalized: bool = True
+    ) -> None:
+        self.store, self.normalized = store, normalized
+        self.specs = [
+            audible(store, lambda attempt, i=index: fixed_mixture(draw, split, longest, i, attempt))[0]  # type: ignore[misc]
+            for index in range(count)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    def __getitem__(self, index: int) -> Mixture:
+        rendered = render(self.store, self.specs[index])
+        assert rendered is not None, "the list holds no silent source"
+        return finished(torch.from_numpy(rendered), index, self.normalized)
+
+
+def finished(sources: Tensor, number: int, normalized: bool) -> Mixture:
+    """Sum the sources to a numbered mixture, at -25 dBFS where asked.
+
+    Args:
+        sources: (sources, samples).
+        number: The mixture's.
+        normalized: Whether to bring it to -25 dBFS.
+    """
+    mixture = sources.sum(0)
+    if normalized:
+        mixture, sources = normalize(mixture, sources)
+    return Mixture(mixture, sources, number)
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yield (epoch, index) for this process's share of each epoch; Lightning tells it the epoch.
+
+    The epoch travels with the index, so workers that live across epochs need not be told.
+
+    Args:
+        size: Mixtures in an epoch, over all processes.
+        rank: This process's number.
+        world_size: How many processes.
+        skip: Mixtures of this process's share of the first epoch that were already trained on.
+    """
+
+    def __init__(self, size: int, rank: int = 0, world_size: int = 1, skip: int = 0) -> None:
+        self.size, self.rank, self.world_size, self.skip, self.epoch = size, rank, world_size, skip, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next iteration; the name is the one Lightning calls."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        skip, self.skip = self.skip, 0
+        share = range(self.rank, len(self) * self.world_size, self.world_size)
+        return ((self.epoch, index) for index in share[skip:])
+
+    def __len__(self) -> int:
+        return self.size // self.world_size  # the same for each process

@@ -1,0 +1,156 @@
+"""Which utterances make a mixture, how loud, and from where: pure functions of (seed, epoch, index).
+
+No worker, rank or restart changes a mixture, because nothing but these numbers enters the random generator.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from convtasnet_lit.errors import InputError
+
+FIXED_SEED = 2019  # of the validation and test lists; not the training seed, so that all runs share the lists
+
+
+class MixtureSpec(NamedTuple):
+    """One mixture before its audio is read; lengths in samples, one entry a source."""
+
+    rows: tuple[int, ...]  # of the store's index
+    levels_db: tuple[float, ...]  # relative to the first source
+    starts: tuple[int, ...]  # where in the utterance the mixture begins
+    length: int  # of the mixture; a shorter utterance is followed by silence
+    group: str  # the genders, sorted: FF, FM, MM, FFM, ...
+
+
+@dataclass(frozen=True)
+class Speakers:
+    """Who can be drawn: each speaker's gender, and the rows and lengths of each one's utterances."""
+
+    genders: tuple[str, ...]  # F, M or U (unknown)
+    rows: tuple[np.ndarray, ...]
+    lengths: np.ndarray  # samples, by row of the store
+
+    @classmethod
+    def of(cls, index: pd.DataFrame, rows: np.ndarray) -> "Speakers":
+        """Group the given rows of a store's index by speaker.
+
+        Args:
+            index: The store's index, with columns `speaker`, `gender` and `length`.
+            rows: Which of its rows, all of one split.
+        """
+        by_speaker = index.iloc[rows].groupby("speaker", sort=True)
+        genders = tuple(str(group["gender"].iloc[0])[0].upper() for _, group in by_speaker)
+        utterances = tuple(group.index.to_numpy() for _, group in by_speaker)
+        return cls(genders, utterances, index["length"].to_numpy())
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How the sources of a mixture are drawn.
+
+    Args:
+        speakers: Who can be drawn.
+        num_speakers: How many different ones in a mixture.
+        level_range_db: Each source after the first lies U(-r, r) dB over the first.
+        balanced: Give each combination of genders (FF, FM, MM) an equal share, in turn.
+    """
+
+    speakers: Speakers
+    num_speakers: int
+    level_range_db: float
+    balanced: bool
+
+    def __post_init__(self) -> None:
+        """Check that the speakers suffice."""
+        known = len(self.speakers.genders)
+        if known < self.num_speakers:
+            raise InputError(f"data.num_speakers: {self.num_speakers} is more than the {known} speakers of a split")
+        if self.balanced and "U" in self.speakers.genders:
+            raise InputError("data.pair_balance: equal needs every speaker's gender; use data.pair_balance=random")
+
+    def sources(self, rng: np.random.Generator, index: int) -> tuple[tuple[int, ...], tuple[float, ...], str]:
+        """Draw speakers, one utterance of each, and their levels: first the speaker, so that none who said much rules.
+
+        Args:
+            rng: The generator of this mixture.
+            index: The mixture's number, which takes its turn among the gender groups.
+        """
+        chosen = self._balanced(rng, index) if self.balanced else self._pick(rng, np.arange(len(self.speakers.rows)))
+        rows = tuple(int(utterances[rng.integers(len(utterances))]) for utterances in self._utterances(chosen))
+        levels = rng.uniform(-self.level_range_db, self.level_range_db, self.num_speakers - 1)
+        return rows, (0.0, *levels.tolist()), "".join(sorted(self.speakers.genders[i] for i in chosen))
+
+    def _utterances(self, chosen: np.ndarray) -> list[np.ndarray]:
+        return [self.speakers.rows[i] for i in chosen]
+
+    def _pick(self, rng: np.random.Generator, among: np.ndarray, count: int | None = None) -> np.ndarray:
+        return rng.permutation(among)[: self.num_speakers if count is None else count]
+
+    def _balanced(self, rng: np.random.Generator, index: int) -> np.ndarray:
+        genders = np.array(self.speakers.genders)
+        women, men = np.flatnonzero(genders == "F"), np.flatnonzero(genders == "M")
+        fewest_men = max(0, self.num_speakers - len(women))
+        most_men = min(self.num_speakers, len(men))
+        num_men = fewest_men + index % (most_men - fewest_men + 1)
+        chosen = [self._pick(rng, men, num_men), self._pick(rng, women, self.num_speakers - num_men)]
+        return self._pick(rng, np.concatenate(chosen))
+
+
+def training_mixture(
+    draw: Draw, segment: int, random_crop: bool, seed: int, epoch: int, index: int, attempt: int = 0
+) -> MixtureSpec:
+    """Draw mixture number `index` of an epoch.
+
+    Args:
+        draw: How sources are drawn.
+        segment: Samples of the mixture.
+        random_crop: Begin anywhere in an utterance longer than the segment; else at its first sample.
+        seed: The run's seed.
+        epoch: Counted from 0.
+        index: Counted from 0 in the epoch.
+        attempt: Counted from 0; the next one is taken where a source turned out silent.
+    """
+    rng = np.random.default_rng((seed, epoch, index, attempt))
+    rows, levels, group = draw.sources(rng, index)
+    spare = [int(draw.speakers.lengths[row]) - segment for row in rows]
+    starts = [int(rng.integers(s + 1)) if random_crop and s > 0 else 0 for s in spare]
+    return MixtureSpec(rows, levels, tuple(starts), segment, group)
+
+
+def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: int = 0) -> MixtureSpec:
+    """Draw mixture number `index` of the validation or test list: whole utterances.
+
+    Args:
+        draw: How sources are drawn.
+        split: The split's number, which keeps the lists apart.
+        longest: As long as the longest utterance (`max`), else as the shortest (`min`).
+        index: Counted from 0.
+        attempt: Counted from 0; the next one is taken where a source turned out silent.
+    """
+    rng = np.random.default_rng((FIXED_SEED, split, index, attempt))
+    rows, levels, group = draw.sources(rng, index)
+    lengths = [int(draw.speakers.lengths[row]) for row in rows]
+    return MixtureSpec(rows, levels, (0,) * len(rows), max(lengths) if longest else min(lengths), group)
+
+
+def mixture_table(specs: Sequence[MixtureSpec], index: pd.DataFrame) -> pd.DataFrame:
+    """List mixtures so that others can make the same ones: names, levels and a hash of each utterance's samples.
+
+    Args:
+        specs: The mixtures.
+        index: The store's index.
+    """
+    records = []
+    for number, spec in enumerate(specs):
+        record: dict[str, object] = {"mixture": number, "group": spec.group, "samples": spec.length}
+        for source, (row, level) in enumerate(zip(spec.rows, spec.levels_db, strict=True), start=1):
+            utterance = index.iloc[row]
+            record[f"utterance_{source}"] = utterance["utterance"]
+            record[f"speaker_{source}"] = utterance["speaker"]
+            record[f"sha256_{source}"] = utterance["sha256"]
+            record[f"level_db_{source}"] = f"{level:.6f}"
+        records.append(record)
+    return pd.DataFrame.from_records(records)

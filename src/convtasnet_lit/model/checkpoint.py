@@ -1,0 +1,118 @@
+"""Checkpoints on disk: written whole or not at all, read without running code from them."""
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.model.network import ConvTasNet
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint beside its place, then rename it into place.
+
+    Args:
+        checkpoint: Tensors and plain values.
+        path: Where it will stand.
+
+    Raises:
+        InputError: The disk is full or cannot be written; whatever stood there before still does.
+    """
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        megabytes = buffer.getbuffer().nbytes / 1e6
+        raise InputError(
+            f"{path}: cannot write a checkpoint of {megabytes:.1f} MB: {error.strerror}; the one before it is intact"
+        ) from error
+
+
+def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read a checkpoint; a file that would run code is refused.
+
+    Args:
+        path: The file.
+        device: Where its tensors go.
+
+    Raises:
+        InputError: The file is missing, damaged, or holds more than tensors and plain values.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{path}: there is no such checkpoint") from error
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: refused: it is no checkpoint of tensors and plain values, and could run code"
+        ) from error
+    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path}: not a readable checkpoint, perhaps cut short") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path}: holds a {type(checkpoint).__name__}, not a checkpoint")
+    return checkpoint
+
+
+def checkpoint_config(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the configuration a checkpoint was trained with, as plain nested dicts.
+
+    Args:
+        checkpoint: What `read_checkpoint` returned.
+        path: Named in the error.
+
+    Raises:
+        InputError: It was not made by this package's training.
+    """
+    try:
+        config: dict[str, Any] = checkpoint["hyper_parameters"]["config"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not made by convtasnet_lit.train: it has no hyper_parameters") from error
+    return config
+
+
+def network_from(checkpoint: dict[str, Any], path: Path) -> ConvTasNet:
+    """Build the trained network of a checkpoint, in evaluation mode.
+
+    Args:
+        checkpoint: What `read_checkpoint` returned.
+        path: Named in the error.
+
+    Raises:
+        InputError: It was not made by this package's training.
+    """
+    config = checkpoint_config(checkpoint, path)
+    network = ConvTasNet(config["data"]["num_speakers"], **config["model"])
+    prefix = "network."
+    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint a path means: a file itself, or the best one of a run's folder.
+
+    Args:
+        path: A .ckpt file, or a folder that training wrote.
+
+    Raises:
+        InputError: There is none.
+    """
+    if path.is_file():
+        return path
+    for candidate in (path / "checkpoints" / "best.ckpt", path / "best.ckpt"):
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{path}: neither a checkpoint nor the folder of a run with checkpoints/best.ckpt")

@@ -1,0 +1,1 @@
+"""Tables, intervals, pictures and audio of what was measured."""

@@ -1,0 +1,100 @@
+"""Train a separator: `python -m convtasnet_lit.train model=paper data.segment=4s`."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import wandb
+from lightning import seed_everything
+from lightning.pytorch.utilities import rank_zero_info
+
+from convtasnet_lit.config import Config, LoggerName, plain
+from convtasnet_lit.doors import hydra_door, leave
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.learning.callbacks import Interrupted
+from convtasnet_lit.learning.module import SeparationModule
+from convtasnet_lit.learning.trainer import make_trainer
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
+from convtasnet_lit.model.checkpoint import checkpoint_config, read_checkpoint
+from convtasnet_lit.reporting.pictures import draw_curves
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left behind."""
+
+    folder: Path
+    best: Path  # the checkpoint with the lowest validation loss
+    validation_loss: float  # dB, its negative SI-SDR
+    epochs: int
+    seconds: float  # of this call
+
+
+def train(config: Config, folder: Path) -> Result:
+    """Train a separator, or go on with a run that was stopped.
+
+    Args:
+        config: The run.
+        folder: Where checkpoints, history and curves go.
+
+    Raises:
+        InputError: The data or the folder cannot be used.
+        Interrupted: Ctrl-C; the state was saved.
+    """
+    started = time.monotonic()
+    last = resume_point(config, folder)
+    seed_everything(config.seed, workers=True, verbose=False)
+    trainer = make_trainer(config, folder)
+    module = SeparationModule(plain(config))
+    data = MixtureDataModule(config.data, config.augment, config.seed)
+    try:
+        trainer.fit(module, data, ckpt_path=last, weights_only=True)
+    finally:
+        if config.logger.name is LoggerName.wandb:
+            wandb.finish()  # the jobs of a sweep share a process
+    if trainer.is_global_zero:
+        draw_curves(folder / "history.csv", folder / "curves.png")
+    best = trainer.checkpoint_callback
+    assert best is not None
+    score = float(best.best_model_score)  # type: ignore[attr-defined]
+    return Result(folder, Path(best.best_model_path), score, trainer.current_epoch, time.monotonic() - started)  # type: ignore[attr-defined]
+
+
+def resume_point(config: Config, folder: Path) -> Path | None:
+    """Return the checkpoint to go on from, if the run is to be resumed and has one.
+
+    Raises:
+        InputError: The folder holds a run and `resume` is not set, or it was started with another network.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.exists():
+        return None
+    if not config.resume and _first_process():
+        raise InputError(f"{folder}: holds a run; add resume=true to go on with it, or name=OTHER for another one")
+    if checkpoint_config(read_checkpoint(last), last)["model"] != plain(config)["model"]:
+        raise InputError(f"{last}: was trained with another model=...; choose another name=...")
+    rank_zero_info(f"going on from {last}")
+    return last
+
+
+def _first_process() -> bool:
+    """Whether this process was started by the user, and not by Lightning beside it."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _run(config: Config, folder: Path) -> None:
+    try:
+        result = train(config, folder)
+    except Interrupted:
+        leave(
+            f"stopped; the state is in {folder}/checkpoints/last.ckpt: the same command with resume=true goes on", 130
+        )
+    rank_zero_info(f"best checkpoint: {result.best} (validation SI-SDR {-result.validation_loss:.2f} dB)")
+    rank_zero_info(f"curves: {result.folder}/curves.png, history: {result.folder}/history.csv")
+
+
+main = hydra_door("train", Config, _run)
+
+if __name__ == "__main__":
+    main()

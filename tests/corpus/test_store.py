@@ -1,0 +1,458 @@
+import errno
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from convtasnet_lit.corpus import aishell3
+from convtasnet_lit.corpus.recording import Recording
+from convtasnet_lit.corpus.store import Store, prepare_store
+from convtasnet_lit.errors import InputError
+from tests.corpus.trees import bursts, write_aishell3
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+
+
+def write(folder, name, signal, sample_rate=16_000, **options):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, signal, sample_rate, **options)
+    return Recording(path, path.stem, "S1", "female", "train")
+
+
+def prepare(recordings, folder, sample_rate=16_000, stores=None):
+    return prepare_store(recordings, folder, stores or folder / "stores", "test", sample_rate)
+
+
+def tone(frequency, sample_rate, seconds=2.0, level=0.3):
+    return level * np.sin(2 * np.pi * frequency * np.arange(round(seconds * sample_rate)) / sample_rate)
+
+
+def level_db(samples):
+    middle = samples[len(samples) // 4 : -len(samples) // 4]
+    return 20 * np.log10(np.sqrt(np.mean(np.square(middle, dtype=np.float64))) + 1e-12)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return write_aishell3(tmp_path / "corpus", train=3, test=2, shared=1, utterances=2, seconds=0.1)
+
+
+def test_the_index_says_what_is_in_the_samples(tree, tmp_path):
+    recordings = aishell3.scan(tree)
+    store = prepare(recordings, tree, stores=tmp_path / "stores")
+    index = store.index
+    assert index["utterance"].tolist() == [r.utterance for r in recordings]
+    assert index["part"].tolist() == [r.part for r in recordings]  # those of train speakers in test/ are kept
+    assert index["offset"].tolist() == [0, *index["length"].cumsum()[:-1]]
+    assert len(store.samples) == index["length"].sum()
+    assert len(store.left_out) == 0
+    for row in index.itertuples():
+        piece = np.array(store.samples[row.offset : row.offset + row.length])
+        assert row.sha256 == hashlib.sha256(piece.tobytes()).hexdigest()[:16]
+        assert row.rms == pytest.approx(np.sqrt(np.mean((piece / 32768.0) ** 2)), rel=1e-12)
+
+
+def test_a_16_bit_file_of_the_stores_rate_is_kept_bit_by_bit(tmp_path):
+    samples = np.random.default_rng(0).integers(-32768, 32768, 5000).astype(np.int16)
+    samples[:2] = -32768, 32767
+    store = prepare([write(tmp_path, "a.wav", samples)], tmp_path)
+    assert np.array_equal(store.samples, samples)
+
+
+def test_reading_gives_any_piece_as_float32_below_1(tmp_path):
+    first, second = (np.random.default_rng(i).integers(-32768, 32768, 3000).astype(np.int16) for i in (0, 1))
+    store = prepare([write(tmp_path, "a.wav", first), write(tmp_path, "b.wav", second)], tmp_path)
+    piece = store.read(1, 100, 2000)
+    assert piece.dtype == np.float32
+    assert np.array_equal(piece, second[100:2100] / np.float32(32768))
+    assert store.read(1, 0, 3000).flags.writeable
+    assert not store.samples.flags.writeable
+
+
+def test_a_worker_process_gets_the_path_not_the_samples(tmp_path):
+    store = prepare([write(tmp_path, "a.wav", bursts(2.0, 1, 16_000), 16_000)], tmp_path)
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 1000
+    assert np.array_equal(pickle.loads(pickled).read(0, 10, 50), store.read(0, 10, 50))
+
+
+def test_names_that_look_like_numbers_or_nothing_stay_text(tmp_path):
+    path = write(tmp_path, "a.wav", bursts(0.2, 1, 16_000)).path
+    names = ["001", "NA", "1e5", 'a,"b"', ""]
+    recordings = [Recording(path, f"{i}{name}", name, "unknown", "") for i, name in enumerate(names)]
+    index = prepare(recordings, tmp_path).index
+    assert index["speaker"].tolist() == names
+    assert index["utterance"].tolist() == [r.utterance for r in recordings]
+
+
+# Properties of the signal
+
+
+def test_a_1_khz_tone_keeps_its_level_and_pitch(tmp_path):
+    store = prepare([write(tmp_path, "a.wav", tone(1000, 44_100), 44_100)], tmp_path)
+    signal = store.read(0, 0, len(store.samples))
+    assert len(signal) == 32_000
+    assert level_db(signal) == pytest.approx(level_db(tone(1000, 44_100)), abs=0.1)
+    spectrum = np.abs(np.fft.rfft(signal * np.hanning(len(signal))))
+    assert np.argmax(spectrum) * 16_000 / len(signal) == pytest.approx(1000, abs=0.5)
+    assert np.allclose(signal[8000:24_000], tone(1000, 16_000)[8000:24_000], atol=1e-4)  # no delay either
+
+
+def test_a_10_khz_tone_vanishes(tmp_path):
+    both = tone(1000, 44_100, level=0.3) + tone(10_000, 44_100, level=0.3)
+    store = prepare([write(tmp_path, "a.wav", both, 44_100)], tmp_path)
+    rest = store.read(0, 0, 32_000) - tone(1000, 16_000)
+    assert level_db(rest) < -85
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 16_000, 22_050, 48_000])
+def test_any_rate_can_be_made_of_any(tmp_path, sample_rate):
+    recordings = [write(tmp_path, f"{rate}.wav", tone(440, rate), rate) for rate in (8_000, 44_100, 48_000)]
+    store = prepare(recordings, tmp_path, sample_rate)
+    assert store.sample_rate == sample_rate
+    assert store.index["length"].tolist() == [2 * sample_rate] * 3
+    assert [level_db(store.read(row, 0, 2 * sample_rate)) for row in range(3)] == pytest.approx([-13.47] * 3, abs=0.1)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(300, 16_000), tone(700, 16_000)
+    store = prepare([write(tmp_path, "a.wav", np.stack([left, right], 1), subtype="FLOAT")], tmp_path)
+    assert np.allclose(store.read(0, 0, 32_000), (left + right) / 2, atol=2e-5)
+
+
+def test_what_is_too_loud_is_scaled_down_not_clipped(tmp_path):
+    store = prepare([write(tmp_path, "a.wav", tone(1000, 16_000, level=2.5), subtype="FLOAT")], tmp_path)
+    assert np.allclose(store.read(0, 0, 32_000), tone(1000, 16_000, level=1.0), atol=5e-5)
+
+
+def test_a_file_longer_than_a_block_is_read_whole(tmp_path):
+    store = prepare([write(tmp_path, "a.wav", tone(440, 44_100, seconds=30), 44_100)], tmp_path)
+    signal = store.read(0, 0, 30 * 16_000)
+    assert np.allclose(signal[8000:-8000], tone(440, 16_000, seconds=30)[8000:-8000], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+def test_every_format_is_read_whole(tmp_path, name):
+    store = prepare([write(tmp_path, name, tone(1000, 44_100), 44_100)], tmp_path)
+    assert len(store.samples) == pytest.approx(32_000, abs=10)
+    assert level_db(store.read(0, 0, len(store.samples))) == pytest.approx(-13.47, abs=0.3)
+
+
+# Bad files
+
+
+def cut(recording, share):
+    data = recording.path.read_bytes()
+    recording.path.write_bytes(data[: int(share * len(data))])
+    return recording
+
+
+def bad_recordings(folder):
+    speech = bursts(1.0, 7, 16_000)
+    noise = np.random.default_rng(0).standard_normal(16_000)
+    broken = {"nan": speech.copy(), "inf": speech.copy()}
+    broken["nan"][100], broken["inf"][-1] = np.nan, -np.inf
+    yield "truncated: its header promises 32044 bytes, the file has 16022", cut(write(folder, "cut.wav", speech), 0.5)
+    yield "truncated", cut(write(folder, "last.wav", speech), 0.99995)
+    yield "truncated", cut(write(folder, "cut.ogg", speech), 0.7)
+    yield "truncated", cut(write(folder, "cut.mp3", speech), 0.6)
+    yield "unreadable: flac decoder lost sync", cut(write(folder, "cut.flac", speech), 0.5)
+    yield "truncated", cut(write(folder, "head.wav", speech), 0.0005)
+    yield "empty: 0 bytes", cut(write(folder, "empty.wav", speech), 0)
+    yield "zero length", write(folder, "zero.wav", np.zeros(0))
+    yield "zero length", write(folder, "one.wav", np.ones(1), 96_000)
+    yield "silent: its level is below -70 dBFS", write(folder, "silent.wav", np.zeros(16_000))
+    yield "silent", write(folder, "faint.wav", 10 ** (-71 / 20) * noise, subtype="FLOAT")
+    yield "non-finite", write(folder, "nan.wav", broken["nan"], subtype="FLOAT")
+    yield "non-finite", write(folder, "inf.wav", broken["inf"], subtype="DOUBLE")
+    yield (
+        "mislabelled: by hand",
+        Recording(folder / "missing.wav", "m", "S1", "female", "train", "mislabelled: by hand"),
+    )
+    yield "unreadable: No such file", Recording(folder / "gone.wav", "gone", "S1", "female", "train")
+    garbage = folder / "garbage.wav"
+    garbage.write_bytes(np.random.default_rng(1).bytes(5000))
+    yield "unreadable", Recording(garbage, "garbage", "S1", "female", "train")
+
+
+def test_bad_files_are_left_out_and_reported_by_name(tmp_path):
+    reasons, bad = zip(*bad_recordings(tmp_path), strict=True)
+    good = write(tmp_path, "good/good.wav", bursts(0.2, 1, 16_000))
+    faint = write(tmp_path, "good/faint.wav", 10 ** (-69 / 20) * np.random.default_rng(0).standard_normal(16_000))
+    many = [Recording(good.path, f"good{i}", "S1", "female", "train") for i in range(100 * len(bad))]
+    store = prepare([*bad, *many, faint], tmp_path)
+    assert len(store.index) == len(many) + 1
+    assert store.left_out["path"].tolist() == [r.path.name for r in bad]
+    for found, expected in zip(store.left_out["reason"], reasons, strict=True):
+        assert found.startswith(expected)
+
+
+def test_more_than_1_percent_of_bad_files_is_an_error_that_lists_ten(tmp_path):
+    good = write(tmp_path, "good.wav", bursts(0.05, 1, 16_000))
+    bad = [write(tmp_path, f"bad{i:02d}.wav", np.zeros(800)) for i in range(11)]
+    many = [Recording(good.path, f"good{i}", "S1", "female", "train") for i in range(1000)]
+    with pytest.raises(InputError) as refusal:
+        prepare([*many, *bad], tmp_path)
+    first, *rest = str(refusal.value).splitlines()
+    assert first.startswith("data.root: 11 of 1011 recordings cannot be used, more than 1%")
+    assert rest == [f"bad{i:02d}.wav: silent: its level is below -70 dBFS" for i in range(10)]
+    (listed,) = (tmp_path / "stores").glob("*.left_out.csv")
+    assert str(listed) in first
+    assert len(pd.read_csv(listed)) == 11
+    assert not [path for path in (tmp_path / "stores").iterdir() if path.is_dir()]
+    assert len(prepare([*many, *bad[:10]], tmp_path).left_out) == 10  # just under
+
+
+def test_headers_that_are_no_truncation(tmp_path):
+    speech = bursts(0.5, 7, 16_000)
+    sizes = {"ffmpeg": (2**32 - 1, 2**32 - 1), "sox": (2**31 - 4060, 2**31 - 4096), "zero": (0, 16_000)}
+    sizes["padding"] = (16_000 + 36 + 8, 16_000)
+    recordings = []
+    for name, (riff, data) in sizes.items():
+        recordings.append(write(tmp_path, f"{name}.wav", speech))
+        content = bytearray(recordings[-1].path.read_bytes())
+        content[4:8], content[40:44] = riff.to_bytes(4, "little"), data.to_bytes(4, "little")
+        recordings[-1].path.write_bytes(content)
+    store = prepare(recordings, tmp_path)
+    assert store.index["length"].tolist() == [8_000] * 4
+
+
+# The folder
+
+
+def test_a_complete_store_is_opened_and_not_made_again(tree, tmp_path, monkeypatch):
+    recordings = aishell3.scan(tree)
+    store = prepare(recordings, tree, stores=tmp_path / "stores")
+    monkeypatch.setattr("convtasnet_lit.corpus.store.read_in_order", None)
+    assert prepare(aishell3.scan(tree), tree, stores=tmp_path / "stores").folder == store.folder
+    assert store.folder.name.startswith("test-16000hz-")
+    names = {"samples.i16", "index.csv", "left_out.csv", "store.json"}
+    assert {path.name for path in store.folder.iterdir()} == names
+
+
+def test_the_key_follows_everything_a_store_depends_on(tree, tmp_path):
+    recordings = aishell3.scan(tree)
+    stores = tmp_path / "stores"
+    folders = [prepare(recordings, tree, stores=stores).folder]
+    folders.append(prepare(recordings, tree, 8_000, stores=stores).folder)
+    folders.append(prepare(recordings[1:], tree, stores=stores).folder)
+    os.utime(recordings[0].path, (1, 1))
+    folders.append(prepare(recordings, tree, stores=stores).folder)
+    (tree / "spk-info.txt").unlink()
+    folders.append(prepare(aishell3.scan(tree), tree, stores=stores).folder)
+    assert len(set(folders)) == 5
+    moved = tree.rename(tmp_path / "moved")
+    assert prepare(aishell3.scan(moved), moved, stores=stores).folder == folders[-1]
+
+
+@pytest.mark.parametrize("damage", ["samples", "index", "about", "missing"])
+def test_a_damaged_store_is_refused_by_name(tree, tmp_path, damage):
+    folder = prepare(aishell3.scan(tree), tree, stores=tmp_path / "50%s").folder
+    if damage == "samples":
+        os.truncate(folder / "samples.i16", 100)
+    elif damage == "index":
+        (folder / "index.csv").write_text("".join((folder / "index.csv").read_text().splitlines(keepends=True)[:-1]))
+    elif damage == "about":
+        (folder / "store.json").write_text("{}")
+    else:
+        shutil.rmtree(folder)
+    with pytest.raises(InputError, match="is not a complete store; delete the folder"):
+        Store.open(folder)
+
+
+# Interruption
+
+SLOW_SCRIPT = """
+import sys, time
+from pathlib import Path
+from convtasnet_lit.corpus import aishell3, recording, store
+quick = recording.read_samples
+root, stores, most = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+calls = []
+def slow(path, sample_rate):
+    calls.append(path)
+    time.sleep(0.01 if len(calls) <= most else 600)  # it never gets further, however late the kill comes
+    return quick(path, sample_rate)
+recording.read_samples = slow
+store.prepare_store(aishell3.scan(root), root, stores, "test", 16_000)
+"""
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def kill_after(lines, tree, stores):
+    command = [sys.executable, "-c", SLOW_SCRIPT, str(tree), str(stores), "100"]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None:
+            if any(path.read_bytes().count(b"\n") >= lines for path in stores.glob("*.partial/journal.jsonl")):
+                break
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_after_two_kills_the_store_is_the_same_to_the_last_byte(tmp_path):
+    tree = write_aishell3(tmp_path / "corpus", train=6, test=2, shared=2, utterances=8, seconds=0.1)
+    (tree / "train/wav/SSB0005/SSB00050003.wav").write_bytes(b"")
+    soundfile.write(tree / "train/wav/SSB0012/SSB00120003.wav", np.zeros(100), 44_100)
+    many = [r for r in aishell3.scan(tree) if r.path.stat().st_size > 1000]
+    for copy in range(9, 30):  # enough files that two bad ones are less than 1 %
+        for r in many[:8]:
+            shutil.copy(r.path, r.path.with_name(f"{r.speaker}{copy:02d}{r.utterance[-2:]}.wav"))
+    whole = prepare(aishell3.scan(tree), tree, stores=tmp_path / "whole")
+    stores = tmp_path / "stores"
+    for lines in (5, 40):
+        kill_after(lines, tree, stores)
+        (partial,) = stores.glob("*.partial")
+        assert lines <= len((partial / "journal.jsonl").read_bytes().splitlines()) < len(whole.index)
+    with (partial / "journal.jsonl").open("ab") as journal:
+        journal.write(b'[3000, 0.1, "0123')  # killed within a line
+    with (partial / "samples.i16").open("ab") as samples:
+        samples.write(b"more than the journal knows of")
+    resumed = prepare(aishell3.scan(tree), tree, stores=stores)
+    assert resumed.folder.name == whole.folder.name
+    assert contents(resumed.folder) == contents(whole.folder)
+    assert len(resumed.left_out) == 2
+
+
+def test_samples_that_a_power_cut_lost_are_written_again(tree, tmp_path, monkeypatch):
+    recordings = aishell3.scan(tree)
+    whole = prepare(recordings, tree, stores=tmp_path / "whole")
+    monkeypatch.setattr("convtasnet_lit.corpus.store._write_tables", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(recordings, tree, stores=tmp_path / "stores")
+    monkeypatch.undo()
+    (samples,) = (tmp_path / "stores").glob("*.partial/samples.i16")
+    content = bytearray(samples.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    samples.write_bytes(content)
+    assert contents(prepare(recordings, tree, stores=tmp_path / "stores").folder) == contents(whole.folder)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+# A full disk
+
+
+class FullDisk:
+    """A file that has room for some bytes and no more."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, data):
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.file.write(data)
+
+
+def test_a_full_disk_keeps_what_is_done_and_the_other_stores(tree, tmp_path, monkeypatch):
+    recordings = aishell3.scan(tree)
+    stores = tmp_path / "stores"
+    before = prepare(recordings, tree, 8_000, stores=stores)
+    kept = contents(before.folder)
+    plain_open = Path.open
+
+    def limited(path, mode="r", *arguments, **options):
+        file = plain_open(path, mode, *arguments, **options)
+        return FullDisk(file, 20_000) if path.name == "samples.i16" and mode == "ab" else file
+
+    monkeypatch.setattr(Path, "open", limited)
+    with pytest.raises(
+        InputError, match=r"data\.store: no space left in .*: about [\d.]+ \w+ more is needed"
+    ) as refusal:
+        prepare(recordings, tree, stores=stores)
+    monkeypatch.undo()
+    assert "the same command continues" in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert contents(before.folder) == kept
+    (journal,) = stores.glob("*.partial/journal.jsonl")
+    assert 0 < len(journal.read_bytes().splitlines()) < len(recordings)
+    whole = prepare(recordings, tree, stores=tmp_path / "whole")
+    assert contents(prepare(recordings, tree, stores=stores).folder) == contents(whole.folder)
+
+
+TMPFS_SCRIPT = """
+import json, subprocess, sys
+from pathlib import Path
+from convtasnet_lit.corpus import aishell3
+from convtasnet_lit.corpus.store import prepare_store
+from convtasnet_lit.errors import InputError
+root, disk = map(Path, sys.argv[1:])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], check=True)
+recordings = aishell3.scan(root)
+before = prepare_store(recordings[:4], root, disk / "stores", "test", 16_000)
+content = before.folder.joinpath("samples.i16").read_bytes()
+messages = []
+for _ in range(2):
+    try:
+        prepare_store(recordings, root, disk / "stores", "test", 16_000)
+    except InputError as error:
+        messages.append(str(error))
+assert before.folder.joinpath("samples.i16").read_bytes() == content
+subprocess.run(["mount", "-o", "remount,size=20m", "tmpfs", disk], check=True)
+store = prepare_store(recordings, root, disk / "stores", "test", 16_000)
+print(json.dumps([messages, store.index["sha256"].tolist()]))
+"""
+
+
+def test_a_full_tmpfs_is_one_clear_line_and_then_the_work_goes_on(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    private = ["unshare", "--mount", "--map-root-user"]  # the mount goes when the process does
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*private, "mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True).returncode
+    ):
+        pytest.skip("mounting a tmpfs is not allowed here")
+    tree = write_aishell3(tmp_path / "corpus", train=4, test=2, shared=2, utterances=4, seconds=0.5)
+    command = [*private, sys.executable, "-c", TMPFS_SCRIPT, str(tree), str(disk)]
+    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    messages, hashes = json.loads(result.stdout)
+    assert len(messages) == 2  # still full at the second attempt
+    for message in messages:
+        assert message.startswith(f"data.store: no space left in {disk}/stores")
+        assert len(message.splitlines()) == 1
+    assert hashes == prepare(aishell3.scan(tree), tree, stores=tmp_path / "stores").index["sha256"].tolist()
+
+
+def test_a_store_that_cannot_be_written_is_an_error_that_names_the_key(tree, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"data\.store: .*file/stores cannot be written: Not a directory"):
+        prepare(aishell3.scan(tree), tree, stores=tmp_path / "file/stores")
+
+
+def test_two_processes_at_once_make_one_store(tree, tmp_path):
+    command = [sys.executable, "-c", SLOW_SCRIPT, str(tree), str(tmp_path / "stores"), "100"]
+    both = [subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert len([path for path in (tmp_path / "stores").iterdir() if path.is_dir()]) == 1
