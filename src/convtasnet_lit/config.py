@@ -120,6 +120,7 @@ class AugmentConfig:
     """What is varied in training, never in validation or test."""
 
     random_crop: bool = True
+    speed_range: float = 0.0  # each source is played U(1 - r, 1 + r) times as fast: other voices; 0 switches it off
     snr_probability: float = 0.5  # 0 switches dynamic SNR mixing off
     snr_range_db: float = 3.0
 
@@ -295,6 +296,7 @@ def check_training(config: Config) -> None:
     _require(0 < schedule.factor < 1, "schedule.factor", schedule.factor, "between 0 and 1")
     _require(0 <= schedule.warmup_fraction < 1, "schedule.warmup_fraction", schedule.warmup_fraction, "in [0, 1)")
     _require(0 <= augment.snr_probability <= 1, "augment.snr_probability", augment.snr_probability, "in [0, 1]")
+    _require(0 <= augment.speed_range < 0.5, "augment.speed_range", augment.speed_range, "in [0, 0.5)")
     _require(augment.snr_range_db >= 0, "augment.snr_range_db", augment.snr_range_db, "0 or more")
     _require(trainer.gradient_clip_norm > 0, "trainer.gradient_clip_norm", trainer.gradient_clip_norm, "above 0")
     for key in ("max_epochs", "early_stopping_patience", "accumulate_grad_batches", "devices", "num_nodes"):

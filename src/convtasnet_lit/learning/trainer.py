@@ -1,5 +1,6 @@
 """The Lightning Trainer of a run: where it computes, what it logs, what it keeps."""
 
+import logging
 import os
 import sys
 import warnings
@@ -115,10 +116,18 @@ def pick_accelerator(asked: str) -> str:
 
 
 def quiet_lightning() -> None:
-    """Silence advice that does not apply to this package's loaders."""
+    """Silence advice that does not apply here; the data module keeps its place in an interrupted epoch itself."""
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*ended before the epoch ended and your dataloader is not resumable.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*The `srun` command is available.*")
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning 2.6 with torch 2.11
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_not_chatter)
+
+
+def _is_not_chatter(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(("GPU available", "TPU available", "Loading `train", "\U0001f4a1 Tip"))
 
 
 def _strategy(processes: int) -> str | Strategy:

@@ -55,6 +55,7 @@ class MixtureDataModule(LightningDataModule):
             self.seed,
             normalized=self.data.normalize,
             random_crop=self.augment.random_crop,
+            speed_range=self.augment.speed_range,
             snr_probability=self.augment.snr_probability,
             snr_range_db=self.augment.snr_range_db,
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import soxr
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -36,8 +37,12 @@ def render(store: Store, spec: MixtureSpec) -> np.ndarray | None:
         Sources, (sources, samples) in float32; None where one of them is silent.
     """
     sources = np.zeros((len(spec.rows), spec.length), np.float32)
-    for source, row, level, start in zip(sources, spec.rows, spec.levels_db, spec.starts, strict=True):
-        samples = store.read(row, start, min(spec.length, store.lengths[row] - start))
+    for source, row, level, start, speed in zip(
+        sources, spec.rows, spec.levels_db, spec.starts, spec.speeds, strict=True
+    ):
+        samples = store.read(row, start, min(round(spec.length * speed), store.lengths[row] - start))
+        if speed != 1.0:  # LQ is a 16-bit filter: an augmentation needs no better
+            samples = soxr.resample(samples, speed, 1.0, "LQ")[: spec.length]
         rms = store.rms[row]
         if np.dot(samples, samples) < spec.length * (rms * 10 ** (SILENT_BELOW_DB / 20)) ** 2:
             return None
@@ -78,6 +83,7 @@ class TrainingMixtures(Dataset[Mixture]):
         seed: The run's seed.
         normalized: Bring mixtures to -25 dBFS.
         random_crop: Begin anywhere in an utterance longer than the segment.
+        speed_range: Each source is played U(1 - r, 1 + r) times as fast.
         snr_probability: How often the first source's level is changed.
         snr_range_db: By U(-r, r) dB.
     """
@@ -90,11 +96,12 @@ class TrainingMixtures(Dataset[Mixture]):
         seed: int,
         normalized: bool = True,
         random_crop: bool = True,
+        speed_range: float = 0.0,
         snr_probability: float = 0.0,
         snr_range_db: float = 3.0,
     ) -> None:
         self.store, self.draw, self.segment, self.seed = store, draw, segment, seed
-        self.normalized, self.random_crop = normalized, random_crop
+        self.normalized, self.random_crop, self.speed_range = normalized, random_crop, speed_range
         self.snr_probability, self.snr_range_db = snr_probability, snr_range_db
 
     def __getitem__(self, key: tuple[int, int]) -> Mixture:
@@ -103,7 +110,7 @@ class TrainingMixtures(Dataset[Mixture]):
         _, rendered = audible(
             self.store,
             lambda attempt: training_mixture(
-                self.draw, self.segment, self.random_crop, self.seed, epoch, index, attempt
+                self.draw, self.segment, self.random_crop, self.speed_range, self.seed, epoch, index, attempt
             ),
         )
         sources = torch.from_numpy(rendered)

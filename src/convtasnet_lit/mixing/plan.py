@@ -21,6 +21,7 @@ class MixtureSpec(NamedTuple):
     rows: tuple[int, ...]  # of the store's index
     levels_db: tuple[float, ...]  # relative to the first source
     starts: tuple[int, ...]  # where in the utterance the mixture begins
+    speeds: tuple[float, ...]  # how many times as fast it is played
     length: int  # of the mixture; a shorter utterance is followed by silence
     group: str  # the genders, sorted: FF, FM, MM, FFM, ...
 
@@ -100,7 +101,14 @@ class Draw:
 
 
 def training_mixture(
-    draw: Draw, segment: int, random_crop: bool, seed: int, epoch: int, index: int, attempt: int = 0
+    draw: Draw,
+    segment: int,
+    random_crop: bool,
+    speed_range: float,
+    seed: int,
+    epoch: int,
+    index: int,
+    attempt: int = 0,
 ) -> MixtureSpec:
     """Draw mixture number `index` of an epoch.
 
@@ -108,6 +116,7 @@ def training_mixture(
         draw: How sources are drawn.
         segment: Samples of the mixture.
         random_crop: Begin anywhere in an utterance longer than the segment; else at its first sample.
+        speed_range: Each source is played U(1 - r, 1 + r) times as fast.
         seed: The run's seed.
         epoch: Counted from 0.
         index: Counted from 0 in the epoch.
@@ -115,9 +124,11 @@ def training_mixture(
     """
     rng = np.random.default_rng((seed, epoch, index, attempt))
     rows, levels, group = draw.sources(rng, index)
-    spare = [int(draw.speakers.lengths[row]) - segment for row in rows]
+    speeds = rng.uniform(1 - speed_range, 1 + speed_range, len(rows)).tolist() if speed_range else [1.0] * len(rows)
+    needed = [round(segment * speed) for speed in speeds]
+    spare = [int(draw.speakers.lengths[row]) - n for row, n in zip(rows, needed, strict=True)]
     starts = [int(rng.integers(s + 1)) if random_crop and s > 0 else 0 for s in spare]
-    return MixtureSpec(rows, levels, tuple(starts), segment, group)
+    return MixtureSpec(rows, levels, tuple(starts), tuple(speeds), segment, group)
 
 
 def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: int = 0) -> MixtureSpec:
@@ -133,7 +144,9 @@ def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: in
     rng = np.random.default_rng((FIXED_SEED, split, index, attempt))
     rows, levels, group = draw.sources(rng, index)
     lengths = [int(draw.speakers.lengths[row]) for row in rows]
-    return MixtureSpec(rows, levels, (0,) * len(rows), max(lengths) if longest else min(lengths), group)
+    return MixtureSpec(
+        rows, levels, (0,) * len(rows), (1.0,) * len(rows), max(lengths) if longest else min(lengths), group
+    )
 
 
 def mixture_table(specs: Sequence[MixtureSpec], index: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.signal import spectrogram
 
 matplotlib.use("Agg")  # no screen is needed
 
@@ -49,15 +50,9 @@ def draw_spectrograms(signals: Mapping[str, np.ndarray], sample_rate: int, pictu
     axes = figure.subplots(len(signals), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (title, samples) in zip(axes, signals.items(), strict=True):
         # 32 ms windows show a voice's harmonics; 1e-12 keeps digital silence finite
-        window = 2 ** round(np.log2(0.032 * sample_rate))
-        _, _, _, image = axis.specgram(
-            samples + 1e-12 * np.resize([1.0, -1.0], len(samples)),
-            window,
-            sample_rate,
-            noverlap=window // 2,
-            vmin=-120,
-            vmax=-40,
-        )
+        frequencies, times, power = spectrogram(samples, sample_rate, nperseg=round(0.032 * sample_rate))
+        decibels = 10 * np.log10(power + 1e-12)
+        image = axis.pcolormesh(times, frequencies, decibels, vmin=-120, vmax=-40, rasterized=True)
         axis.set(ylabel="Hz")
         axis.set_title(title, fontsize=9, loc="left")
     axes[-1].set(xlabel="s")

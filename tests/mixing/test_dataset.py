@@ -1,0 +1,166 @@
+"""Mixtures as they come out of the loaders."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from convtasnet_lit.config import AugmentConfig, DataConfig, LengthMode, PairBalance, Split
+from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
+from convtasnet_lit.mixing.dataset import EpochSampler, audible, render
+from convtasnet_lit.mixing.plan import MixtureSpec
+
+NOTHING = AugmentConfig(random_crop=False, snr_probability=0.0)
+
+
+def levels(sources: torch.Tensor) -> torch.Tensor:
+    return 10 * sources.square().mean(-1).log10()
+
+
+def test_training_mixtures_do_not_depend_on_the_workers(data: DataConfig) -> None:
+    def epoch(workers: int) -> list[torch.Tensor]:
+        loader = MixtureDataModule(replace(data, num_workers=workers)).train_dataloader()
+        loader.sampler.set_epoch(3)  # type: ignore[attr-defined]
+        return [batch.mixture for batch in loader]
+
+    for one, other in zip(epoch(0), epoch(2), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_mixtures_are_normalized_sums_of_the_segments_length(data: DataConfig) -> None:
+    for batch in MixtureDataModule(data).train_dataloader():
+        assert batch.mixture.shape == (2, 4000)
+        assert batch.sources.shape == (2, 2, 4000)
+        assert torch.equal(batch.mixture, batch.sources.sum(1))
+        rms = batch.mixture.square().mean(-1).sqrt()
+        torch.testing.assert_close(rms, torch.full((2,), 0.056234), atol=1e-4, rtol=0)
+
+
+def test_an_epoch_holds_other_mixtures_than_the_last(data: DataConfig) -> None:
+    mixtures = MixtureDataModule(data).training_mixtures()
+    assert not torch.equal(mixtures[0, 0].mixture, mixtures[1, 0].mixture)
+
+
+def test_relative_levels_are_within_the_range(data: DataConfig) -> None:
+    whole = MixtureDataModule(
+        replace(data, segment="5s"), NOTHING
+    ).training_mixtures()  # whole utterances, then silence
+    differences = torch.stack([levels(whole[0, i].sources).diff() for i in range(40)])
+    assert differences.abs().max() <= 2.5 + 0.05
+    assert differences.std() > 1
+
+
+def test_dynamic_snr_changes_the_first_source_half_of_the_time(data: DataConfig) -> None:
+    plain = MixtureDataModule(data, AugmentConfig(snr_probability=0.0)).training_mixtures()
+    varied = MixtureDataModule(data, AugmentConfig()).training_mixtures()
+    changes = []
+    for i in range(200):
+        before, after = (levels(m[0, i].sources) for m in (plain, varied))
+        changes.append(((after[0] - after[1]) - (before[0] - before[1])).item())
+    changed = np.abs(changes) > 1e-3
+    assert 0.4 < changed.mean() < 0.6
+    assert 2.5 < np.abs(changes).max() <= 3.001
+
+
+def test_without_normalization_the_first_source_keeps_its_recorded_level(data: DataConfig) -> None:
+    module = MixtureDataModule(replace(data, normalize=False), NOTHING)
+    store, item = module.corpus.store, module.training_mixtures()[0, 0]
+    recorded = [store.read(row, 0, 4000) for row in module.corpus.rows("train")]
+    assert any(np.allclose(item.sources[0].numpy(), samples, atol=1e-6) for samples in recorded)
+
+
+def test_validation_and_test_are_fixed_whole_and_numbered(data: DataConfig) -> None:
+    one, other = (MixtureDataModule(data, seed=seed).fixed_mixtures(Split.test) for seed in (0, 7))
+    assert one.specs == other.specs
+    for number, spec in enumerate(one.specs):
+        item = one[number]
+        assert item.number == number
+        assert item.mixture.shape == (spec.length,)
+        torch.testing.assert_close(item.mixture.square().mean().sqrt(), torch.tensor(0.056234), atol=1e-4, rtol=0)
+
+
+def test_no_speaker_is_in_two_splits(data: DataConfig) -> None:
+    module = MixtureDataModule(data)
+    index = module.corpus.store.index
+    train = {index["speaker"][row] for i in range(200) for row in spec_rows(module, i)}
+    fixed = {
+        split: {index["speaker"][row] for spec in module.fixed_mixtures(split).specs for row in spec.rows}
+        for split in (Split.validation, Split.test)
+    }
+    assert not train & fixed[Split.validation]
+    assert not train & fixed[Split.test]
+    assert not fixed[Split.validation] & fixed[Split.test]
+
+
+def spec_rows(module: MixtureDataModule, index: int) -> tuple[int, ...]:
+    mixtures = module.training_mixtures()
+    rng = np.random.default_rng(index)
+    return mixtures.draw.sources(rng, index)[0]
+
+
+def test_min_cuts_and_max_fills(data: DataConfig) -> None:
+    short = MixtureDataModule(data).fixed_mixtures(Split.validation)
+    long = MixtureDataModule(replace(data, length_mode=LengthMode.max)).fixed_mixtures(Split.validation)
+    assert sum(s.length for s in short.specs) < sum(s.length for s in long.specs)
+
+
+def test_the_list_is_written_with_a_hash_of_its_content(data: DataConfig) -> None:
+    module = MixtureDataModule(data)
+    path = module.write_list(module.fixed_mixtures(Split.test), Split.test)
+    assert len(pd.read_csv(path)) == data.test_mixtures
+    assert module.write_list(module.fixed_mixtures(Split.test), Split.test) == path
+    longer = MixtureDataModule(replace(data, length_mode=LengthMode.max))
+    assert longer.write_list(longer.fixed_mixtures(Split.test), Split.test) != path
+
+
+def test_equal_balance_reaches_the_loader(data: DataConfig) -> None:
+    specs = MixtureDataModule(replace(data, pair_balance=PairBalance.equal)).fixed_mixtures(Split.test).specs
+    assert sorted(spec.group for spec in specs) == ["FF", "FF", "FM", "FM", "MM", "MM"]
+
+
+def test_a_silent_stretch_is_drawn_again(data: DataConfig) -> None:
+    class Pausing(Store):
+        def read(self, row: int, start: int, length: int) -> np.ndarray:
+            return super().read(row, start, length) * (0 if row == 0 else 1)
+
+    store = Pausing.open(MixtureDataModule(data).corpus.store.folder)
+    silent = MixtureSpec((0, 1), (0.0, 0.0), (0, 0), (1.0, 1.0), 2000, "FM")
+    assert render(store, silent) is None
+    spec, _ = audible(store, lambda attempt: silent if attempt < 3 else silent._replace(rows=(2, 1)))
+    assert spec.rows == (2, 1)
+    with pytest.raises(InputError, match="silent source"):
+        audible(store, lambda attempt: silent)
+
+
+def test_speed_changes_the_pitch(data: DataConfig) -> None:
+    class Tone(Store):
+        def read(self, row: int, start: int, length: int) -> np.ndarray:
+            return (0.1 * np.sin(2 * np.pi * 440 * np.arange(start, start + length) / 8000)).astype(np.float32)
+
+    store = Tone.open(MixtureDataModule(data).corpus.store.folder)
+    faster = render(store, MixtureSpec((0, 1), (0.0, 0.0), (0, 0), (1.1, 1.0), 4000, "FM"))
+    assert faster is not None
+    peaks = np.abs(np.fft.rfft(faster * np.hanning(4000), 8000)).argmax(-1)  # one bin is 1 Hz
+    assert peaks.tolist() == [484, 440]
+
+
+@pytest.mark.parametrize(("size", "world_size"), [(10, 1), (10, 3), (16, 4)])
+def test_the_processes_share_an_epoch_without_overlap(size: int, world_size: int) -> None:
+    shares = [list(EpochSampler(size, rank, world_size)) for rank in range(world_size)]
+    assert len({len(share) for share in shares}) == 1
+    numbers = sorted(index for share in shares for _, index in share)
+    assert numbers == list(range(size // world_size * world_size))
+
+
+def test_the_sampler_goes_on_in_an_interrupted_epoch_only_once() -> None:
+    sampler = EpochSampler(6, skip=4)
+    assert [list(sampler), len(list(sampler)), len(sampler)] == [[(0, 4), (0, 5)], 6, 6]
+
+
+def test_too_few_mixtures_for_a_batch_are_refused(data: DataConfig) -> None:
+    with pytest.raises(InputError, match=r"data\.train_mixtures: 1 "):
+        MixtureDataModule(replace(data, train_mixtures=1)).train_dataloader()

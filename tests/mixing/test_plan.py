@@ -1,0 +1,114 @@
+"""The plan of mixtures: a pure function of (seed, epoch, index)."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.mixing.plan import Draw, MixtureSpec, Speakers, fixed_mixture, mixture_table, training_mixture
+
+
+def index_of(women: int = 4, men: int = 2, utterances: int = 5, gender: str = "") -> pd.DataFrame:
+    speakers = [(f"S{i:02d}", gender or ("female" if i < women else "male")) for i in range(women + men)]
+    rows = [(f"{s}{u}", s, g, 8000 + 100 * u, "ab") for s, g in speakers for u in range(utterances)]
+    return pd.DataFrame(rows, columns=["utterance", "speaker", "gender", "length", "sha256"])
+
+
+def draw_of(index: pd.DataFrame, num_speakers: int = 2, balanced: bool = False, level: float = 2.5) -> Draw:
+    return Draw(Speakers.of(index, np.arange(len(index))), num_speakers, level, balanced)
+
+
+def drawn(draw: Draw, count: int, seed: int = 0, epoch: int = 0, speed: float = 0.0) -> list[MixtureSpec]:
+    return [training_mixture(draw, 4000, True, speed, seed, epoch, i) for i in range(count)]
+
+
+def test_seed_epoch_and_number_say_everything() -> None:
+    draw = draw_of(index_of())
+    assert drawn(draw, 20) == drawn(draw, 20)
+    assert drawn(draw, 20) != drawn(draw, 20, epoch=1)
+    assert drawn(draw, 20) != drawn(draw, 20, seed=1)
+    backwards = [training_mixture(draw, 4000, True, 0.0, 0, 0, i) for i in reversed(range(20))]
+    assert backwards[::-1] == drawn(draw, 20)
+
+
+@pytest.mark.parametrize("num_speakers", [2, 3, 5])
+def test_the_speakers_of_a_mixture_differ(num_speakers: int) -> None:
+    index = index_of()
+    for spec in drawn(draw_of(index, num_speakers), 100):
+        assert len({index["speaker"][row] for row in spec.rows}) == num_speakers
+
+
+def test_only_the_given_rows_are_drawn() -> None:
+    index = index_of()
+    allowed = np.arange(0, len(index), 2)
+    draw = Draw(Speakers.of(index, allowed), 2, 2.5, False)
+    assert {row for spec in drawn(draw, 200) for row in spec.rows} <= set(allowed.tolist())
+
+
+def test_levels_are_uniform_about_the_first_source() -> None:
+    levels = np.array([spec.levels_db for spec in drawn(draw_of(index_of(), level=2.5), 2000)])
+    assert (levels[:, 0] == 0).all()
+    assert np.abs(levels).max() <= 2.5
+    assert np.std(levels[:, 1]) == pytest.approx(5 / 12**0.5, rel=0.05)
+
+
+def test_crops_lie_within_the_utterance_and_everywhere_in_it() -> None:
+    index = index_of()
+    specs = drawn(draw_of(index), 2000)
+    spare = [(start, index["length"][row] - 4000) for s in specs for row, start in zip(s.rows, s.starts, strict=True)]
+    assert all(0 <= start <= most for start, most in spare)
+    assert np.mean([start / most for start, most in spare]) == pytest.approx(0.5, abs=0.03)
+    fixed_start = training_mixture(draw_of(index), 4000, False, 0.0, 0, 0, 0)
+    assert fixed_start.starts == (0, 0)
+
+
+def test_balanced_groups_take_turns() -> None:
+    groups = Counter(spec.group for spec in drawn(draw_of(index_of(8, 2), balanced=True), 300))
+    assert groups == {"FF": 100, "FM": 100, "MM": 100}
+    random = Counter(spec.group for spec in drawn(draw_of(index_of(8, 2)), 300))
+    assert random["MM"] < 30
+    three = Counter(spec.group for spec in drawn(draw_of(index_of(8, 2), 3, balanced=True), 300))
+    assert three == {"FFF": 100, "FFM": 100, "FMM": 100}  # there are but two men
+
+
+def test_a_speaker_who_said_much_does_not_rule() -> None:
+    index = index_of()
+    loud = pd.concat([index, pd.DataFrame([("x", "S00", "female", 9000, "ab")] * 500, columns=index.columns)])
+    loud = loud.reset_index(drop=True)
+    speakers = Counter(loud["speaker"][row] for spec in drawn(draw_of(loud), 1200) for row in spec.rows)
+    assert speakers["S00"] == pytest.approx(400, rel=0.2)
+
+
+def test_fixed_mixtures_are_whole_and_apart() -> None:
+    draw = draw_of(index_of())
+    shortest = [fixed_mixture(draw, 1, False, i) for i in range(20)]
+    longest = [fixed_mixture(draw, 1, True, i) for i in range(20)]
+    for short, long in zip(shortest, longest, strict=True):
+        lengths = [draw.speakers.lengths[row] for row in short.rows]
+        assert (short.length, long.length) == (min(lengths), max(lengths))
+        assert short.starts == (0, 0)
+    assert [spec.rows for spec in shortest] != [fixed_mixture(draw, 2, False, i).rows for i in range(20)]
+
+
+def test_speeds_are_drawn_about_one() -> None:
+    speeds = np.array([spec.speeds for spec in drawn(draw_of(index_of()), 500, speed=0.1)])
+    assert 0.9 <= speeds.min() < 0.91
+    assert 1.09 < speeds.max() <= 1.1
+    assert (speeds[:, 0] != speeds[:, 1]).all()
+
+
+def test_the_table_names_everything_needed_to_mix_again() -> None:
+    index = index_of()
+    specs = [fixed_mixture(draw_of(index), 1, False, i) for i in range(3)]
+    table = mixture_table(specs, index)
+    assert table["utterance_2"].tolist() == [index["utterance"][spec.rows[1]] for spec in specs]
+    assert {"group", "samples", "speaker_1", "sha256_1", "level_db_2"} <= set(table.columns)
+
+
+def test_too_few_speakers_and_unknown_genders_are_refused() -> None:
+    with pytest.raises(InputError, match=r"data\.num_speakers: 5 is more than the 3"):
+        draw_of(index_of(2, 1), 5)
+    with pytest.raises(InputError, match=r"data\.pair_balance"):
+        draw_of(index_of(gender="unknown"), balanced=True)
