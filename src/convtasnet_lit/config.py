@@ -314,6 +314,8 @@ def typed(schema: type[T], values: Any) -> T:
         InputError: A check refused a value.
         omegaconf.errors.OmegaConfBaseException: A key or type does not fit the schema.
     """
+    if OmegaConf.is_config(values):  # as plain values, so that a key appended with + is unknown, too
+        values = OmegaConf.to_container(values, resolve=True, enum_to_str=True)
     config: T = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))  # type: ignore[assignment]
     return config
 

@@ -1,6 +1,7 @@
 """What all Hydra doors share: compose, check, run, and say what is wrong in one line."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,20 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from convtasnet_lit.config import CONF_DIR, typed
 from convtasnet_lit.errors import InputError
 
 T = TypeVar("T")
+
+BAD_INPUT = 2
+_USERS_FAULT = (InputError, MisconfigurationException, HydraException, OmegaConfBaseException)
 
 
 def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Callable[[], None]:
@@ -31,29 +40,45 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
         A function for `if __name__ == "__main__"` and console scripts. It leaves with exit code 2 where the input is
         at fault; `HYDRA_FULL_ERROR=1` shows the whole traceback instead.
     """
+    traceback = "HYDRA_FULL_ERROR" in os.environ
+    failed: list[str] = []
 
     @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)
-    def compose(values: DictConfig) -> None:
-        run(typed(schema, values), Path(HydraConfig.get().runtime.output_dir))
+    def job(values: DictConfig) -> None:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        try:
+            run(typed(schema, values), folder)
+        except _USERS_FAULT as error:
+            if traceback:
+                raise
+            failed.append(say(one_line(error)))  # the other jobs of a sweep go on
+            _remove_empty_run(folder)
 
     def main() -> None:
-        if "HYDRA_FULL_ERROR" in os.environ:
-            compose()
-            return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing several lines itself
         try:
-            compose()
-        except (InputError, MisconfigurationException, HydraException, OmegaConfBaseException) as error:
-            leave(one_line(error))
+            job()
+        except _USERS_FAULT as error:
+            if traceback:
+                raise
+            failed.append(say(one_line(error)))
         except KeyboardInterrupt:
             leave("stopped", code=130)
+        if failed:
+            raise SystemExit(BAD_INPUT)
 
     return main
 
 
-def leave(message: str, code: int = 2) -> NoReturn:
+def say(message: str) -> str:
+    """Print an error on standard error and return it."""
+    print(f"error: {message}", file=sys.stderr)
+    return message
+
+
+def leave(message: str, code: int) -> NoReturn:
     """Print a message on standard error and exit."""
-    print(f"error: {message}" if code == 2 else message, file=sys.stderr)
+    print(message, file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -70,12 +95,20 @@ def one_line(error: Exception) -> str:
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
     if cause is None:
-        return " ".join(str(error).split())
+        return " ".join(str(error).split("Config search path")[0].split())
     key = cause.full_key or cause.key
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-        return f"{key}: there is no such key; here there are: {', '.join(_keys(cause.parent_node))}"
+        return f"{key}: there is no such key; here there are {', '.join(_keys(cause.parent_node))}"
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{key}: must be given, as {key}=..."
     return f"{key}: {str(cause.msg or cause).splitlines()[0]}"
 
 
 def _keys(node: Any) -> list[str]:
-    return [str(key) for key in node] if OmegaConf.is_dict(node) else []
+    return [str(key) for key in node if key != "hydra"] if OmegaConf.is_dict(node) else []
+
+
+def _remove_empty_run(folder: Path) -> None:
+    """Remove what Hydra wrote for a run that never began."""
+    if {path.name for path in folder.iterdir()} == {".hydra", "train.log"}:
+        shutil.rmtree(folder)

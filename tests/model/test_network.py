@@ -32,6 +32,14 @@ def test_any_length_in_gives_that_length_out(samples: int, edge_padding: bool) -
     assert estimates.isfinite().all()
 
 
+def test_masks_of_one_give_the_mixture_back_before_training() -> None:
+    network = tiny(kernel_size=20)
+    network.separator.output.weight.data.zero_()
+    network.separator.output.bias.data.fill_(1.0)  # through the ReLU
+    mixture = torch.randn(2, 1003)
+    torch.testing.assert_close(network(mixture)[:, 0], mixture, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("norm", ["cLN", "BN"])
 def test_a_causal_network_does_not_see_the_future(norm: str) -> None:
     network = tiny(norm=norm, causal=True)
