@@ -1,51 +1,19 @@
-"""The typed configuration: one dataclass a config group, cross-field checks, durations.
+"""The typed configuration: one dataclass a config group.
 
 Hydra composes `conf/` into these classes, so a misspelt key, a wrong type or an unknown name is an error before any
-work begins. Nothing below this file and beside the doors knows Hydra.
+work begins. Nothing but the doors knows Hydra.
 """
 
-import re
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, TypeVar
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.config_checks import check_data, check_model, check_training, require
+from convtasnet_lit.durations import parse_duration
 
 T = TypeVar("T")
-
-_PACKAGED = Path(__file__).parent / "conf"  # there in a wheel
-CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
-
-
-def parse_duration(text: str) -> float:
-    """Read a duration.
-
-    Args:
-        text: A number with a unit: `4s`, `3.5s`, `500ms`.
-
-    Returns:
-        The duration in seconds.
-
-    Raises:
-        InputError: The text has another form, or says zero.
-
-    Example:
-        >>> parse_duration("500ms")
-        0.5
-    """
-    match = _DURATION.fullmatch(text.strip())
-    seconds = float(match[1]) * (0.001 if match[2] == "ms" else 1.0) if match else 0.0
-    if seconds <= 0:
-        raise InputError(f"data.segment: {text!r} is not a duration such as 4s, 3.5s or 500ms")
-    return seconds
-
 
 # The members' names are what is typed on the command line and what the network, the trainer and the metrics are given.
 NormName = Enum("NormName", ["gLN", "cLN", "BN"])
@@ -217,90 +185,10 @@ class EvaluateConfig:
     data: DataConfig | None = None  # by default the data the checkpoint was trained on
 
     def __post_init__(self) -> None:
-        _require(self.examples >= 0, "examples", self.examples, "0 or more")
-        _require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
+        require(self.examples >= 0, "examples", self.examples, "0 or more")
+        require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
         if self.data is not None:
             check_data(self.data)
-
-
-def _require(condition: bool, key: str, value: object, allowed: str) -> None:
-    if not condition:
-        shown = value.name if isinstance(value, Enum) else value
-        raise InputError(f"{key}: {shown} is not allowed; {key} must be {allowed}")
-
-
-def check_model(model: ModelConfig) -> None:
-    """Refuse hyperparameters that make no network.
-
-    Raises:
-        InputError: A size is below 1, a kernel has the wrong parity, or a causal model has a norm that sees the future.
-    """
-    sizes = (
-        "num_filters",
-        "bottleneck_channels",
-        "hidden_channels",
-        "skip_channels",
-        "num_blocks",
-        "num_repeats",
-    )
-    for key in sizes:
-        _require(getattr(model, key) >= 1, f"model.{key}", getattr(model, key), "at least 1")
-    _require(
-        model.kernel_size >= 2 and model.kernel_size % 2 == 0,
-        "model.kernel_size",
-        model.kernel_size,
-        "even, 2 or more",
-    )
-    _require(
-        model.block_kernel_size % 2 == 1 and model.block_kernel_size > 0,
-        "model.block_kernel_size",
-        model.block_kernel_size,
-        "odd",
-    )
-    if model.causal and model.norm is NormName.gLN:
-        raise InputError("model.norm: gLN with model.causal=true sees the future; use model.norm=cLN or model.norm=BN")
-
-
-def check_data(data: DataConfig) -> None:
-    """Refuse settings of the data that cannot be meant.
-
-    Raises:
-        InputError: One line that names the key, its value and what is allowed.
-    """
-    parse_duration(data.segment)
-    _require(
-        4_000 <= data.sample_rate <= 192_000,
-        "data.sample_rate",
-        data.sample_rate,
-        "between 4000 and 192000 Hz",
-    )
-    _require(2 <= data.num_speakers <= 5, "data.num_speakers", data.num_speakers, "between 2 and 5")
-    for key in ("batch_size", "train_mixtures", "validation_mixtures", "test_mixtures", "speaker_depth"):
-        _require(getattr(data, key) >= 1, f"data.{key}", getattr(data, key), "at least 1")
-    for key in ("num_workers", "max_speakers", "level_range_db"):
-        _require(getattr(data, key) >= 0, f"data.{key}", getattr(data, key), "0 or more")
-    for key in ("validation_fraction", "test_fraction"):
-        _require(0 < getattr(data, key) < 1, f"data.{key}", getattr(data, key), "between 0 and 1")
-
-
-def check_training(config: Config) -> None:
-    """Refuse settings of a training run that cannot be meant.
-
-    Raises:
-        InputError: One line that names the key, its value and what is allowed.
-    """
-    trainer, augment, schedule = config.trainer, config.augment, config.schedule
-    _require(len(config.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
-    _require(config.seed >= 0, "seed", config.seed, "0 or more")
-    _require(config.optimizer.lr > 0, "optimizer.lr", config.optimizer.lr, "above 0")
-    _require(0 < schedule.factor < 1, "schedule.factor", schedule.factor, "between 0 and 1")
-    _require(0 <= schedule.warmup_fraction < 1, "schedule.warmup_fraction", schedule.warmup_fraction, "in [0, 1)")
-    _require(0 <= augment.snr_probability <= 1, "augment.snr_probability", augment.snr_probability, "in [0, 1]")
-    _require(0 <= augment.speed_range < 0.5, "augment.speed_range", augment.speed_range, "in [0, 0.5)")
-    _require(augment.snr_range_db >= 0, "augment.snr_range_db", augment.snr_range_db, "0 or more")
-    _require(trainer.gradient_clip_norm > 0, "trainer.gradient_clip_norm", trainer.gradient_clip_norm, "above 0")
-    for key in ("max_epochs", "early_stopping_patience", "accumulate_grad_batches", "devices", "num_nodes"):
-        _require(getattr(trainer, key) >= 1, f"trainer.{key}", getattr(trainer, key), "at least 1")
 
 
 def typed(schema: type[T], values: Any) -> T:
@@ -329,28 +217,3 @@ def plain(config: Any) -> dict[str, Any]:
     """
     values = OmegaConf.to_container(OmegaConf.create(asdict(config), flags={"allow_objects": True}), enum_to_str=True)
     return values  # type: ignore[return-value]
-
-
-def run_folder(name: str, overrides: str) -> str:
-    """Name the folder of a run: as asked, else after its overrides, so that the same command finds it again.
-
-    Args:
-        name: `name=...`, or empty.
-        overrides: Hydra's `override_dirname`.
-
-    Example:
-        >>> run_folder("", "data.root=/corpora/a,model=paper")
-        'data.root=-corpora-a,model=paper'
-    """
-    folder = re.sub(r"[^\w=,.+-]+", "-", name or overrides) or "default"
-    return folder if len(folder) <= 120 else f"{folder[:100]}-{sha256(folder.encode()).hexdigest()[:12]}"
-
-
-def _register() -> None:
-    OmegaConf.register_new_resolver("run_folder", run_folder)
-    store = ConfigStore.instance()
-    for name, schema in (("train", Config), ("prepare", PrepareConfig), ("evaluate", EvaluateConfig)):
-        store.store(f"{name}_schema", node=schema)
-
-
-_register()

@@ -1,13 +1,16 @@
 """What all Hydra doors share: compose, check, run, and say what is wrong in one line."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -19,10 +22,13 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from convtasnet_lit.config import CONF_DIR, typed
+from convtasnet_lit.config import Config, EvaluateConfig, PrepareConfig, typed
 from convtasnet_lit.errors import InputError
 
 T = TypeVar("T")
+
+_PACKAGED = Path(__file__).parent / "conf"  # there in a wheel
+CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
 
 BAD_INPUT = 2
 _USERS_FAULT = (InputError, MisconfigurationException, HydraException, OmegaConfBaseException)
@@ -55,6 +61,7 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
             _remove_empty_run(folder)
 
     def main() -> None:
+        failed.clear()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing several lines itself
         try:
             job()
@@ -104,6 +111,25 @@ def one_line(error: Exception) -> str:
     return f"{key}: {str(cause.msg or cause).splitlines()[0]}"
 
 
+def run_folder(name: str, overrides: str) -> str:
+    """Name the folder of a run: as asked, else after its overrides, so that the same command finds it again.
+
+    Of a path only the last part is kept.
+
+    Args:
+        name: `name=...`, or empty.
+        overrides: Hydra's `override_dirname`.
+
+    Example:
+        >>> run_folder("", "data.root=/corpora/a,model=paper")
+        'data.root=a,model=paper'
+    """
+    folder = re.sub(r"=[^,=]*/", "=", name or overrides)
+    folder = re.sub(r"[^\w=,.+-]+", "-", folder) or "default"
+    # a file system allows 255 bytes
+    return folder if len(folder) <= 200 else f"{folder[:180]}-{sha256(folder.encode()).hexdigest()[:12]}"
+
+
 def _keys(node: Any) -> list[str]:
     return [str(key) for key in node if key != "hydra"] if OmegaConf.is_dict(node) else []
 
@@ -112,3 +138,13 @@ def _remove_empty_run(folder: Path) -> None:
     """Remove what Hydra wrote for a run that never began."""
     if {path.name for path in folder.iterdir()} == {".hydra", "train.log"}:
         shutil.rmtree(folder)
+
+
+def _register() -> None:
+    OmegaConf.register_new_resolver("run_folder", run_folder)
+    store = ConfigStore.instance()
+    for name, schema in (("train", Config), ("prepare", PrepareConfig), ("evaluate", EvaluateConfig)):
+        store.store(f"{name}_schema", node=schema)
+
+
+_register()

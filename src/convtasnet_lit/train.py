@@ -45,9 +45,11 @@ def train(config: Config, folder: Path) -> Result:
     started = time.monotonic()
     last = resume_point(config, folder)
     seed_everything(config.seed, workers=True, verbose=False)
+    data = MixtureDataModule(config.data, config.augment, config.seed)
+    if _first_process():
+        data.check()
     trainer = make_trainer(config, folder)
     module = SeparationModule(plain(config))
-    data = MixtureDataModule(config.data, config.augment, config.seed)
     try:
         trainer.fit(module, data, ckpt_path=last, weights_only=True)
     finally:

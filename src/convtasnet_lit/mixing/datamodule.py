@@ -39,6 +39,11 @@ class MixtureDataModule(LightningDataModule):
         """Make the store, once a machine."""
         prepare_corpus(self.data)
 
+    def check(self) -> None:
+        """Make the store and refuse what could not be mixed, before anything else of a run is made."""
+        for split in (Split.train, Split.validation):
+            self._draw(split)
+
     @property
     def corpus(self) -> PreparedCorpus:
         """The prepared corpus; opened at first use."""

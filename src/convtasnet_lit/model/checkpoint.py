@@ -56,7 +56,7 @@ def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str,
         raise InputError(f"{path}: there is no such checkpoint") from error
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path}: refused: it is no checkpoint of tensors and plain values, and could run code"
+            f"{path}: refused: not a file of tensors and plain values alone; another kind could run code"
         ) from error
     except Exception as error:  # a damaged file can make the reader stumble over anything
         raise InputError(f"{path}: not a readable checkpoint, perhaps cut short") from error

@@ -32,7 +32,6 @@ def draw_curves(history: Path, picture: Path) -> None:
             if column in table:
                 axis.plot(table["epoch"] + 1, table[column], marker=".", label=column)
         axis.set(title=title, xlabel="epoch")
-        axis.set_yscale("log" if columns == ("lr",) else "linear")
         axis.grid(alpha=0.3)
         axis.legend()
     figure.savefig(picture, dpi=120)

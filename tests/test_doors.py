@@ -1,0 +1,230 @@
+"""The doors as a user meets them: commands as typed, and bad input answered in one line without a traceback."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from omegaconf import OmegaConf
+
+from convtasnet_lit import diagnose, evaluate, prepare, separate, train
+from convtasnet_lit.doors import run_folder
+
+TINY = [
+    "experiment=demo",
+    "model.num_filters=16",
+    "model.bottleneck_channels=8",
+    "model.hidden_channels=12",
+    "model.skip_channels=8",
+    "model.num_blocks=2",
+    "model.num_repeats=1",
+    "trainer.max_epochs=1",
+    "data.segment=500ms",
+    "data.batch_size=2",
+    "data.num_workers=0",
+    "data.train_mixtures=8",
+    "data.validation_mixtures=3",
+    "data.test_mixtures=4",
+]
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a door in an empty folder; returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(door: Callable[[], None], *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [door.__module__, *arguments])
+        code = 0
+        try:
+            door()
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+            if isinstance(exit_.code, str):
+                print(exit_.code, file=sys.stderr)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def small(corpus: Path) -> list[str]:
+    return [*TINY, "data.corpus=aishell3", f"data.root={corpus}", f"data.store={corpus.parent / 'store'}"]
+
+
+@pytest.fixture
+def trained(command: Command, small: list[str]) -> str:
+    code, _, said = command(train.main, *small, "name=first")
+    assert code == 0, said
+    return "runs/first"
+
+
+def test_the_users_command_starts_as_typed(tmp_path: Path, corpus: Path) -> None:
+    arguments = ["model=paper", "data.segment=4s"]
+    smaller = [
+        "logger=csv",
+        "trainer.max_epochs=1",
+        "data.batch_size=1",
+        "data.train_mixtures=1",
+        "data.validation_mixtures=1",
+    ]
+    where = ["data.corpus=aishell3", f"data.root={corpus}", "data.sample_rate=8000", "metrics=[si_sdr,sdr,si_sdri]"]
+    command = [sys.executable, "-m", "convtasnet_lit.train", *arguments, *smaller, *where]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "training on the CPU in float32: no accelerator" in done.stderr
+    (history,) = tmp_path.glob("runs/*/history.csv")
+    assert {"val/si_sdr", "val/sdr", "val/si_sdri"} <= set(pd.read_csv(history).columns)
+    assert {*arguments} <= set(OmegaConf.load(history.parent / ".hydra" / "overrides.yaml"))
+
+
+def test_train_evaluate_separate(command: Command, trained: str) -> None:
+    code, printed, _ = command(evaluate.main, f"checkpoint={trained}", "examples=2")
+    assert code == 0
+    folder = Path(trained) / "evaluation-test"
+    assert f"{folder}/metrics.json" in printed.replace("\n", "")
+    report = json.loads((folder / "metrics.json").read_text())
+    scores = report["scores"]["all"]
+    assert scores["mixtures"] == 4
+    low, high = scores["si_sdri"]["ci95"]
+    assert low <= scores["si_sdri"]["mean"] <= high
+    assert set(scores) == {"mixtures", "si_sdr", "sdr", "si_sdri", "sdri"}
+    table = pd.read_csv(folder / "per_utterance.csv")
+    assert table["si_sdri"].mean() == pytest.approx(scores["si_sdri"]["mean"])
+    assert {p.name for p in (folder / "examples").iterdir()} == {"0", "1"}
+    names = ["mixture", "reference_1", "reference_2", "estimate_1", "estimate_2"]
+    assert {p.stem for p in (folder / "examples" / "0").glob("*.wav")} == set(names)
+    assert (folder / "examples" / "0" / "spectrograms.png").exists()
+
+    noise = np.random.default_rng(0).normal(0, 0.1, (22_051, 2))
+    soundfile.write("mix.flac", noise, 22_050)
+    code, printed, _ = command(separate.main, trained, "mix.flac", "--out", "apart")
+    assert code == 0
+    assert printed.split() == ["apart/mix_speaker1.wav", "apart/mix_speaker2.wav"]
+    samples, rate = soundfile.read("apart/mix_speaker2.wav")
+    assert (rate, samples.shape) == (22_050, (22_051,))
+
+
+def test_evaluation_of_a_subset_of_metrics_on_other_data(command: Command, trained: str, corpus: Path) -> None:
+    other = ["data=aishell3", f"data.root={corpus}", "data.test_mixtures=2", "metrics=[stoi]", "output=elsewhere"]
+    code, _, said = command(evaluate.main, f"checkpoint={trained}", *other, "examples=0")
+    assert code == 0, said
+    report = json.loads(Path("elsewhere/metrics.json").read_text())
+    assert set(report["scores"]["all"]) == {"mixtures", "stoi"}
+    assert not Path("elsewhere/examples").exists()
+
+
+def test_a_sweep_trains_each_mask(command: Command, small: list[str]) -> None:
+    code, _, said = command(train.main, "-m", *small, "model.mask_activation=relu,sigmoid")
+    assert code == 0, said
+    runs = [path.parent.parent for path in Path("runs").glob("*/checkpoints/best.ckpt")]
+    masks = {OmegaConf.load(run / ".hydra" / "config.yaml").model.mask_activation for run in runs}
+    assert masks == {"relu", "sigmoid"}
+
+
+@pytest.mark.parametrize(
+    ("logger", "left"), [("wandb", "wandb/offline-run-*"), ("tensorboard", "tensorboard/**/events*")]
+)
+def test_each_logger_writes_without_asking(
+    logger: str, left: str, command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    code, _, said = command(train.main, *small, f"logger={logger}", "name=logged")
+    assert code == 0, said
+    assert list(Path("runs/logged").glob(left))
+
+
+def test_diagnose_passes_and_fails(command: Command, small: list[str]) -> None:
+    code, printed, _ = command(diagnose.main, *small)
+    assert code == 0, printed
+    assert printed.count("pass") == 5
+    code, printed, _ = command(diagnose.main, *small, "model.mask_activation=sigmoid", "data.normalize=false")
+    assert code == 1
+    assert printed.count("FAIL") == 2
+    assert not Path("runs").exists()
+
+
+def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: Path) -> None:
+    code, printed, _ = command(
+        prepare.main, "data=aishell3", f"data.root={corpus}", f"data.store={tmp_path}", "data.sample_rate=8000"
+    )
+    assert code == 0
+    assert {"train", "validation", "test", "female", "male", "hours"} <= set(printed.split())
+    assert not list(tmp_path.glob("*.log"))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model=papr", "Available options in 'model': base causal paper"),
+        ("model.hiden_channels=3", "model.hiden_channels: there is no such key; here there are num_filters"),
+        ("modle=paper", "modle: there is no such key"),
+        ("+anything=1", "anything: there is no such key"),
+        ("model.norm=LN", "model.norm: Invalid value 'LN', expected one of [gLN, cLN, BN]"),
+        ("trainer.max_epochs=many", "trainer.max_epochs: Value 'many'"),
+        ("metrics=[snr]", "metrics[0]: Invalid value 'snr'"),
+        ("data.segment=4x", "data.segment: '4x' is not a duration such as 4s, 3.5s or 500ms"),
+        ("model.causal=true", "model.norm: gLN with model.causal=true sees the future"),
+        ("trainer.accelerator=gpu", "trainer.accelerator: gpu is not here"),
+        ("data.root=/nowhere", "data.root: /nowhere is not an AISHELL-3 tree"),
+        ("data.num_speakers=5", "data.num_speakers: 5"),
+    ],
+)
+def test_a_bad_setting_is_one_line_and_leaves_nothing(
+    override: str, said: str, command: Command, small: list[str], tmp_path: Path
+) -> None:
+    code, _, printed = command(train.main, *small, override)
+    assert code == 2
+    assert said in printed
+    assert "Traceback" not in printed
+    assert printed.count("error: ") == 1
+    assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    ("door", "arguments", "said"),
+    [
+        (evaluate.main, [], "checkpoint: must be given"),
+        (evaluate.main, ["checkpoint=/nowhere"], "/nowhere: neither a checkpoint nor the folder of a run"),
+        (evaluate.main, ["checkpoint=text.txt"], "text.txt: refused"),
+        (separate.main, ["/nowhere", "a.wav"], "/nowhere: neither a checkpoint"),
+    ],
+)
+def test_a_bad_checkpoint_is_one_line(
+    door: Callable[[], None], arguments: list[str], said: str, command: Command
+) -> None:
+    Path("text.txt").write_text("no checkpoint")
+    code, _, printed = command(door, *arguments)
+    assert code in (1, 2)
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def test_bad_files_are_named_and_do_not_stop_the_others(command: Command, trained: str) -> None:
+    soundfile.write("good.wav", np.random.default_rng(0).normal(0, 0.1, 4000), 8000)
+    soundfile.write("empty.wav", np.zeros(0), 8000)
+    soundfile.write("nan.wav", np.full(100, np.nan), 8000, subtype="FLOAT")
+    Path("text.wav").write_text("no audio")
+    code, printed, said = command(separate.main, trained, "none.wav", "empty.wav", "nan.wav", "text.wav", "good.wav")
+    assert code == 1
+    assert printed.split() == ["good_speaker1.wav", "good_speaker2.wav"]
+    assert said.count("error: ") == 4
+    for reason in ("there is no such file", "holds no samples", "NaN", "not readable as audio"):
+        assert reason in said
+
+
+def test_the_folder_of_a_run_is_its_overrides() -> None:
+    assert run_folder("", "") == "default"
+    assert run_folder("mine", "model=paper") == "mine"
+    assert "/" not in run_folder("", "data.root=/a/b c")
+    long = [run_folder("", f"data.root={'x' * 300}{i}") for i in range(2)]
+    assert long[0] != long[1]
+    assert max(map(len, long)) < 210
