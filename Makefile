@@ -18,7 +18,7 @@ $(READY): pyproject.toml
 
 train: $(READY) ## train the demo model on the built-in corpus and evaluate it on unseen speakers
 	$(BIN)/python -m convtasnet_lit.train experiment=demo resume=true
-	$(BIN)/python -m convtasnet_lit.evaluate checkpoint=runs/experiment=demo
+	$(BIN)/python -m convtasnet_lit.evaluate checkpoint=runs/experiment-demo
 
 test: $(READY) ## run all tests and doctests
 	$(BIN)/python -m pytest

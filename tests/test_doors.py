@@ -223,8 +223,8 @@ def test_bad_files_are_named_and_do_not_stop_the_others(command: Command, traine
 
 def test_the_folder_of_a_run_is_its_overrides() -> None:
     assert run_folder("", "") == "default"
-    assert run_folder("mine", "model=paper") == "mine"
-    assert "/" not in run_folder("", "data.root=/a/b c")
-    long = [run_folder("", f"data.root={'x' * 300}{i}") for i in range(2)]
+    assert run_folder("mine", "model-paper") == "mine"
+    assert run_folder("", "data.root-/a/b c+model-paper") == "data.root-b-c+model-paper"
+    long = [run_folder("", f"data.root-{'x' * 300}{i}") for i in range(2)]
     assert long[0] != long[1]
     assert max(map(len, long)) < 210

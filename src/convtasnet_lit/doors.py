@@ -118,14 +118,14 @@ def run_folder(name: str, overrides: str) -> str:
 
     Args:
         name: `name=...`, or empty.
-        overrides: Hydra's `override_dirname`.
+        overrides: Hydra's `override_dirname`, as `KEY-VALUE+KEY-VALUE`.
 
     Example:
-        >>> run_folder("", "data.root=/corpora/a,model=paper")
-        'data.root=a,model=paper'
+        >>> run_folder("", "data.root-/corpora/a+model-paper")
+        'data.root-a+model-paper'
     """
-    folder = re.sub(r"=[^,=]*/", "=", name or overrides)
-    folder = re.sub(r"[^\w=,.+-]+", "-", folder) or "default"
+    folder = re.sub(r"-[^+]*/", "-", name or overrides)
+    folder = re.sub(r"[^\w.+-]+", "-", folder) or "default"
     # a file system allows 255 bytes
     return folder if len(folder) <= 200 else f"{folder[:180]}-{sha256(folder.encode()).hexdigest()[:12]}"
 

@@ -1,0 +1,152 @@
+"""The house: imports run one way, rooms keep to their tools, and what the package says of itself is true."""
+
+import ast
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import convtasnet_lit
+
+SOURCE = Path(convtasnet_lit.__file__).parent
+ROOT = SOURCE.parents[1]
+
+# From the ground up: a room imports from itself and from rooms before it.
+ROOMS = [
+    "errors",
+    "durations",
+    "config_checks",
+    "config",
+    "corpus",
+    "mixing",
+    "model",
+    "learning",
+    "inference",
+    "reporting",
+    "doors",
+    "door",
+]
+DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "benchmark"}
+
+
+def room_of(module: str) -> str:
+    name = module.split(".")[1] if "." in module else "errors"
+    return "door" if name in DOORS else name
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_imports_run_one_way() -> None:
+    for path in SOURCE.rglob("*.py"):
+        module = "convtasnet_lit." + ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        for imported in imports_of(path):
+            if imported.startswith("convtasnet_lit.") and module != "convtasnet_lit.config_checks":  # for types alone
+                assert ROOMS.index(room_of(imported)) <= ROOMS.index(room_of(module)), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize(
+    ("module", "strangers"),
+    [
+        ("convtasnet_lit.corpus.prepared", ["torch", "lightning", "hydra"]),
+        ("convtasnet_lit.model.interchange", ["lightning", "hydra", "omegaconf", "pandas"]),
+        ("convtasnet_lit.model.checkpoint", ["lightning", "hydra", "omegaconf", "pandas"]),
+        ("convtasnet_lit.inference.separator", ["lightning", "hydra", "omegaconf", "wandb", "pandas"]),
+        ("convtasnet_lit.separate", ["lightning", "hydra", "omegaconf", "wandb"]),
+    ],
+)
+def test_rooms_do_not_load_what_they_do_not_need(module: str, strangers: list[str]) -> None:
+    code = f"import sys, {module}; print([name for name in {strangers} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_module_and_public_function_says_what_it_is() -> None:
+    for path in SOURCE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path}: {node.name}"
+
+
+def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    assert (site / "convtasnet_lit" / "py.typed").exists()
+    code = "from convtasnet_lit import doors, train; import sys; print(doors.CONF_DIR); train.main()"
+    environment = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code, "model=paper", "--cfg", "job"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == str(site / "convtasnet_lit" / "conf")
+    assert "hidden_channels: 512" in done.stdout
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.splitlines()) < 200
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def readme_commands() -> list[str]:
+    pages = README + (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
+    return re.findall(r"^python -m convtasnet_lit\.((?:train|prepare|evaluate|diagnose) .*)$", pages, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_every_hydra_command_of_the_readme_composes(line: str, tmp_path: Path) -> None:
+    import shlex
+
+    door, *arguments = shlex.split(line, comments=True)
+    single = [argument for argument in arguments if argument != "-m"]
+    first = [re.sub(r"=(\w+),.*", r"=\1", argument).replace("glob(*)", "baseline") for argument in single]
+    command = [sys.executable, "-m", f"convtasnet_lit.{door}", *first, "--cfg", "job"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_readmes_options_are_those_of_conf() -> None:
+    for group in re.findall(r"^\| `(\w+)` \| (`.*) \|$", README, re.MULTILINE):
+        name, options = group
+        if not (ROOT / "conf" / name).is_dir():
+            continue
+        there = {path.stem for path in (ROOT / "conf" / name).glob("*.yaml")} - {"baseline"}
+        named = set(re.findall(r"`(\w+)`", options))
+        assert there <= named, f"{name}: {there - named} are not in the README"
+
+
+def test_make_help_lists_every_verb() -> None:
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    verbs = {line.split()[0] for line in done.stdout.splitlines()}
+    assert {"train", "test", "lint", "format", "types", "benchmark", "wheel", "clean"} <= verbs
