@@ -17,6 +17,7 @@ ROOT = SOURCE.parents[1]
 # From the ground up: a room imports from itself and from rooms before it.
 ROOMS = [
     "errors",
+    "files",
     "durations",
     "config_checks",
     "config",

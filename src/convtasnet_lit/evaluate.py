@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from rich import print as show
-from rich.progress import track
 
-from convtasnet_lit.config import Config, EvaluateConfig, typed
+from convtasnet_lit.config import Config, DataConfig, EvaluateConfig, typed
 from convtasnet_lit.doors import hydra_door
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.learning.metrics import separation_scores
+from convtasnet_lit.files import written_whole
 from convtasnet_lit.learning.trainer import pick_accelerator
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.model.checkpoint import checkpoint_config, find_checkpoint, network_from, read_checkpoint
-from convtasnet_lit.reporting.examples import write_example
-from convtasnet_lit.reporting.scores import summarize
+from convtasnet_lit.reporting.scores import score_mixtures, summarize
 from convtasnet_lit.reporting.tables import score_table
 
 
@@ -36,40 +33,35 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     """
     file = find_checkpoint(Path(config.checkpoint))
     checkpoint = read_checkpoint(file)
-    trained = typed(Config, checkpoint_config(checkpoint, file))
-    data_config = trained.data if config.data is None else replace(config.data, sample_rate=trained.data.sample_rate)
-    if data_config.num_speakers != trained.data.num_speakers:
-        raise InputError(
-            f"data.num_speakers: {file} separates {trained.data.num_speakers}, not {data_config.num_speakers}"
-        )
-    data = MixtureDataModule(data_config)
+    trained = typed(Config, checkpoint_config(checkpoint, file)).data
+    data = MixtureDataModule(_evaluated_data(config.data, trained, file))
     mixtures = data.fixed_mixtures(config.split)
     listed = data.write_list(mixtures, config.split)
     folder = Path(config.output) if config.output else file.parent.parent / f"evaluation-{config.split.name}"
-    device = "cuda" if pick_accelerator(config.accelerator) == "gpu" else "cpu"
-    network, names = network_from(checkpoint, file).to(device), [metric.name for metric in config.metrics]
-    rows = []
-    for number in track(range(len(mixtures)), "evaluating"):
-        item = mixtures[number]
-        with torch.inference_mode():
-            estimates = network(item.mixture.to(device).unsqueeze(0))
-            batch = (estimates, item.sources.to(device).unsqueeze(0), item.mixture.to(device).unsqueeze(0))
-            scores = separation_scores(names, *batch, trained.data.sample_rate)
-        rows.append({name: value.item() for name, value in scores.items()})
-        if number < config.examples:
-            write_example(folder / "examples" / f"{number}", item, estimates[0].cpu(), trained.data.sample_rate)
-    table = pd.concat([pd.read_csv(listed), pd.DataFrame.from_records(rows)], axis=1)
+    network = network_from(checkpoint, file).to("cuda" if pick_accelerator(config.accelerator) == "gpu" else "cpu")
+    names = [metric.name for metric in config.metrics]
+    scores = score_mixtures(network, mixtures, names, trained.sample_rate, folder / "examples", config.examples)
+    table = pd.concat([pd.read_csv(listed), scores], axis=1)
     report = {
         "checkpoint": str(file),
-        "corpus": data_config.corpus.name,
+        "corpus": data.data.corpus.name,
         "split": config.split.name,
         "mixture_list": listed.name,
         "scores": summarize(table, names),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "per_utterance.csv", index=False)
-    (folder / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    with written_whole(folder / "per_utterance.csv") as partial:
+        table.to_csv(partial, index=False)
+    with written_whole(folder / "metrics.json") as partial:
+        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report, folder
+
+
+def _evaluated_data(asked: DataConfig | None, trained: DataConfig, file: Path) -> DataConfig:
+    """The data asked for, at the network's rate; else what it was trained on."""
+    data = trained if asked is None else replace(asked, sample_rate=trained.sample_rate, normalize=trained.normalize)
+    if data.num_speakers != trained.num_speakers:
+        raise InputError(f"data.num_speakers: {file} separates {trained.num_speakers}, not {data.num_speakers}")
+    return data
 
 
 def _run(config: EvaluateConfig, _: Path) -> None:

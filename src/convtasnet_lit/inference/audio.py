@@ -7,6 +7,7 @@ import soundfile
 import soxr
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import written_whole
 
 
 def read_audio(path: Path) -> tuple[np.ndarray, int]:
@@ -35,7 +36,7 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
 
 
 def write_audio(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write a 16-bit WAV, beside its place first.
+    """Write a 16-bit WAV.
 
     Args:
         path: Where.
@@ -45,13 +46,10 @@ def write_audio(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     Raises:
         InputError: The file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(partial, samples, sample_rate, subtype="PCM_16", format="WAV")
-        partial.replace(path)
+        with written_whole(path) as partial:
+            soundfile.write(partial, samples, sample_rate, subtype="PCM_16", format="WAV")
     except (OSError, soundfile.SoundFileError) as error:
-        partial.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written: {error}") from error
 
 

@@ -11,6 +11,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
+from convtasnet_lit.files import written_whole
 from convtasnet_lit.model.checkpoint import read_checkpoint, write_checkpoint
 
 
@@ -75,9 +76,8 @@ class EpochHistory(Callback):
         rank_zero_info(self._line(trainer.max_epochs or 0))
 
     def _write(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        pd.DataFrame.from_records(self.rows).to_csv(partial, index=False)
-        partial.replace(self.path)
+        with written_whole(self.path) as partial:
+            pd.DataFrame.from_records(self.rows).to_csv(partial, index=False)
 
     def _line(self, max_epochs: int) -> str:
         row = self.rows[-1]

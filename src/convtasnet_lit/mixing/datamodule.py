@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from convtasnet_lit.config import AugmentConfig, DataConfig, LengthMode, PairBalance, Split
 from convtasnet_lit.corpus.prepared import PreparedCorpus, prepare_corpus
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.dataset import EpochSampler, FixedMixtures, Mixture, TrainingMixtures
 from convtasnet_lit.mixing.plan import Draw, Speakers, mixture_table
 
@@ -87,10 +88,8 @@ class MixtureDataModule(LightningDataModule):
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         path = self.corpus.store.folder / "mixtures" / f"{split.name}-{self.data.num_speakers}spk-{digest}.csv"
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            partial = path.with_suffix(".partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
+            with written_whole(path) as partial:
+                partial.write_text(text, encoding="utf-8")
         return path
 
     def train_dataloader(self) -> DataLoader[Mixture]:

@@ -1,7 +1,6 @@
 """Checkpoints on disk: written whole or not at all, read without running code from them."""
 
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import written_whole
 from convtasnet_lit.model.network import ConvTasNet
 
 
@@ -22,18 +22,12 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     Raises:
         InputError: The disk is full or cannot be written; whatever stood there before still does.
     """
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # torch reports a full disk as a failure of its own writer, without saying why
     torch.save(checkpoint, buffer)
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with written_whole(path) as partial:
+            partial.write_bytes(buffer.getbuffer())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         megabytes = buffer.getbuffer().nbytes / 1e6
         raise InputError(
             f"{path}: cannot write a checkpoint of {megabytes:.1f} MB: {error.strerror}; the one before it is intact"

@@ -1,10 +1,47 @@
-"""Means, medians and intervals of per-mixture scores, over all and by gender group."""
+"""Scores of each mixture; their means, medians and intervals over all and by gender group."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from rich.progress import track
 from scipy.stats import bootstrap
+
+from convtasnet_lit.learning.metrics import separation_scores
+from convtasnet_lit.mixing.dataset import FixedMixtures
+from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.reporting.examples import write_example
+
+
+def score_mixtures(
+    network: ConvTasNet, mixtures: FixedMixtures, names: list[str], sample_rate: int, examples: Path, num_examples: int
+) -> pd.DataFrame:
+    """Separate and score each mixture of a list, and write the first ones to listen to.
+
+    Args:
+        network: In evaluation mode, where it shall compute.
+        mixtures: The list.
+        names: The metrics.
+        sample_rate: Hz.
+        examples: Folder of the example mixtures.
+        num_examples: How many.
+
+    Returns:
+        One row a mixture, one column a metric.
+    """
+    device, rows = next(network.parameters()).device, []
+    for number in track(range(len(mixtures)), "evaluating"):
+        item = mixtures[number]
+        mixture, sources = item.mixture.to(device).unsqueeze(0), item.sources.to(device).unsqueeze(0)
+        with torch.inference_mode():
+            estimates = network(mixture)
+            scores = separation_scores(names, estimates, sources, mixture, sample_rate)
+        rows.append({name: value.item() for name, value in scores.items()})
+        if number < num_examples:
+            write_example(examples / f"{number}", item, estimates[0].cpu(), sample_rate)
+    return pd.DataFrame.from_records(rows)
 
 
 def summarize(scores: pd.DataFrame, names: list[str]) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""Files that are there whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a place beside a file to write to, and rename it into place once it is written.
+
+    Args:
+        path: The file; its folder is made. What stood there before stays until the new one is whole, and stays for
+            good if writing fails.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a" / "notes.txt"
+        >>> with written_whole(path) as partial:
+        ...     _ = partial.write_text("all of it")
+        >>> path.read_text(), [file.name for file in path.parent.iterdir()]
+        ('all of it', ['notes.txt'])
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # on the disk before the name points to it
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
