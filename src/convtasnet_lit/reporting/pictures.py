@@ -33,7 +33,8 @@ def draw_curves(history: Path, picture: Path) -> None:
                 axis.plot(table["epoch"] + 1, table[column], marker=".", label=column)
         axis.set(title=title, xlabel="epoch")
         axis.grid(alpha=0.3)
-        axis.legend()
+        if axis.lines:
+            axis.legend()
     figure.savefig(picture, dpi=120)
 
 
