@@ -31,7 +31,7 @@ _PACKAGED = Path(__file__).parent / "conf"  # there in a wheel
 CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
 
 BAD_INPUT = 2
-_USERS_FAULT = (InputError, MisconfigurationException, HydraException, OmegaConfBaseException)
+_USERS_FAULT = (InputError, MisconfigurationException, HydraException, OmegaConfBaseException, OSError)
 
 
 def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Callable[[], None]:

@@ -9,8 +9,10 @@ import pytest
 import soundfile
 
 from convtasnet_lit.corpus import demo
-from convtasnet_lit.corpus.demo import SPEAKERS, build_demo, built_beside, speak, write_tables
+from convtasnet_lit.corpus.aishell3 import write_tables
+from convtasnet_lit.corpus.demo import SPEAKERS, build_demo, speak
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import built_whole
 
 FEW = SPEAKERS[:4] + SPEAKERS[16:18]
 UTTERANCES = 4
@@ -148,7 +150,7 @@ def test_leftover_of_an_earlier_build_is_removed(tmp_path: Path) -> None:
     leftover = tmp_path / "corpus.partial" / "leftover"
     leftover.parent.mkdir()
     leftover.touch()
-    with built_beside(root) as partial:
+    with built_whole(root) as partial:
         assert list(partial.iterdir()) == []
         assert not root.exists()
     assert root.is_dir()

@@ -1,6 +1,7 @@
 """The AISHELL-3 tree: `train/wav/SSB0005/SSB00050001.wav`, `test/wav/...`, `spk-info.txt`."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,3 +74,21 @@ def _with_unique_names(recordings: list[Recording]) -> list[Recording]:
         else replace(recording, utterance=f"{recording.part}/{recording.speaker}/{recording.utterance}")
         for recording in recordings
     ]
+
+
+def write_tables(root: Path, content: Iterable[tuple[str, str, str]], speakers: Iterable[tuple[str, str, str]]) -> None:
+    """Write AISHELL-3's `content.txt` of both parts and its `spk-info.txt`.
+
+    Args:
+        root: Folder of the corpus, with `train` and `test` in it.
+        content: (part, name of the file, text) of each utterance.
+        speakers: (name, gender, accent) of each speaker; the age group is always B.
+    """
+    texts: dict[str, list[str]] = {"train": [], "test": []}
+    for part, name, text in content:
+        texts[part].append(f"{name}\t{text}\n")
+    for part, lines in texts.items():
+        (root / part / "content.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
+    header = "# Speakers of this corpus\n# age: always B (14 to 25), not known\n# name\tage\tgender\taccent\n"
+    rows = (f"{name}\tB\t{gender}\t{accent}\n" for name, gender, accent in speakers)
+    (root / "spk-info.txt").write_text(header + "".join(rows), encoding="utf-8", newline="\n")

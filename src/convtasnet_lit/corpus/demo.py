@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,9 +15,9 @@ import soxr
 from rich.console import Console
 from rich.progress import track
 
+from convtasnet_lit.corpus.aishell3 import write_tables
 from convtasnet_lit.errors import InputError
-
-__all__ = ["SPEAKERS", "Speaker", "build_demo", "built_beside", "speak", "write_tables"]
+from convtasnet_lit.files import built_whole
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -98,7 +97,7 @@ def build_demo(root: Path) -> None:
         InputError: espeakng-loader is missing or its data cannot be loaded.
     """
     if not root.exists():
-        with built_beside(root) as partial:
+        with built_whole(root) as partial:
             _write_corpus(partial, SPEAKERS, UTTERANCES)
 
 
@@ -207,39 +206,3 @@ def _write_corpus(root: Path, speakers: tuple[Speaker, ...], utterances: int) ->
         content=((line.part, line.name, " ".join(_hanzi(line.text))) for line in lines),
         speakers=((f"SSB{speaker.number}", speaker.gender, "north") for speaker in speakers),
     )
-
-
-@contextmanager
-def built_beside(root: Path) -> Iterator[Path]:
-    """Lend an empty folder that is renamed to `root` at the end, so that no half-built corpus is ever seen.
-
-    Args:
-        root: A folder that does not exist yet.
-
-    Yields:
-        The folder to fill; it stays as it is when the block fails.
-    """
-    partial = root.with_name(root.name + ".partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    yield partial
-    partial.rename(root)
-
-
-def write_tables(root: Path, content: Iterable[tuple[str, str, str]], speakers: Iterable[tuple[str, str, str]]) -> None:
-    """Write AISHELL-3's `content.txt` of both parts and its `spk-info.txt`.
-
-    Args:
-        root: Folder of the corpus, with `train` and `test` in it.
-        content: (part, name of the file, text) of each utterance.
-        speakers: (name, gender, accent) of each speaker; the age group is always B.
-    """
-    texts: dict[str, list[str]] = {"train": [], "test": []}
-    for part, name, text in content:
-        texts[part].append(f"{name}\t{text}\n")
-    for part, lines in texts.items():
-        (root / part / "content.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
-    header = "# Speakers of this corpus\n# age: always B (14 to 25), not known\n# name\tage\tgender\taccent\n"
-    rows = (f"{name}\tB\t{gender}\t{accent}\n" for name, gender, accent in speakers)
-    (root / "spk-info.txt").write_text(header + "".join(rows), encoding="utf-8", newline="\n")

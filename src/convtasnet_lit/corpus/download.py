@@ -1,7 +1,6 @@
 """Fetch and unpack a corpus; what was interrupted goes on where it stopped."""
 
 import hashlib
-import shutil
 import tarfile
 import zlib
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import built_whole
 
 AISHELL3_URL = "https://www.openslr.org/resources/93/data_aishell3.tgz"  # 19 GB
 
@@ -73,19 +73,18 @@ def unpack(archive: Path, root: Path) -> None:
     Raises:
         InputError: The archive is damaged or holds unsafe names, or the disk failed.
     """
-    partial = root.with_name(root.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _progress() as progress, progress.open(archive, "rb", description=f"unpack {archive.name}") as file:
+        with (
+            built_whole(root) as partial,
+            _progress() as progress,
+            progress.open(archive, "rb", description=f"unpack {archive.name}") as file,
+        ):
             _extract(file, partial)
-        partial.rename(root)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         advice = "delete it, and the same command fetches it again"
         raise InputError(f"data.download: {archive} is damaged ({error}); {advice}") from error
     except OSError as error:
         raise InputError(f"data.download: {archive} cannot be unpacked: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _extract(file: BinaryIO, folder: Path) -> None:

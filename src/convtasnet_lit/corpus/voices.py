@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.progress import track
 from scipy.signal import butter, sosfiltfilt
 
-from convtasnet_lit.corpus.demo import built_beside, write_tables
+from convtasnet_lit.corpus.aishell3 import write_tables
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import built_whole
 
 __all__ = ["build_voices"]
 
@@ -73,7 +74,7 @@ def build_voices(root: Path, rate: int = 16000, packages: Path | None = None) ->
     speakers = pandas.read_csv(Path(__file__).with_name("voices.csv"))
     kept = (packages or root.with_name("debs")).resolve()
     kept.mkdir(parents=True, exist_ok=True)
-    with built_beside(root) as folder, TemporaryDirectory(dir=kept) as unpacked:
+    with built_whole(root) as folder, TemporaryDirectory(dir=kept) as unpacked:
         for name in track(sorted(set(speakers["package"])), "packages", console=Console(stderr=True)):
             package = _download(name, kept)
             hint = f"{package} is damaged: delete it and build again"
