@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 
-from convtasnet_lit.config_checks import check_data, check_model, check_training, require
-from convtasnet_lit.durations import parse_duration
+from convtasnet_lit.config_checks import parse_duration, require, require_each
+from convtasnet_lit.errors import InputError
 
 T = TypeVar("T")
 
@@ -47,6 +47,15 @@ class ModelConfig:
     mask_activation: MaskActivation = MaskActivation.relu
     edge_padding: bool = True
 
+    def __post_init__(self) -> None:
+        sizes = "num_filters bottleneck_channels hidden_channels skip_channels num_blocks num_repeats block_kernel_size"
+        require_each(self, "model", sizes, 1)
+        length, block = self.kernel_size, self.block_kernel_size
+        require(length >= 2 and length % 2 == 0, "model.kernel_size", length, "even, 2 or more")
+        require(block % 2 == 1, "model.block_kernel_size", block, "odd")
+        if self.causal and self.norm is NormName.gLN:
+            raise InputError("model.norm: gLN sees the future; model.causal=true needs model.norm=cLN or model.norm=BN")
+
 
 @dataclass
 class DataConfig:
@@ -77,6 +86,15 @@ class DataConfig:
     length_mode: LengthMode = LengthMode.min  # of the whole utterances in validation and test
     normalize: bool = True  # to -25 dBFS
 
+    def __post_init__(self) -> None:
+        parse_duration(self.segment)
+        require(4_000 <= self.sample_rate <= 192_000, "data.sample_rate", self.sample_rate, "4000 to 192000 Hz")
+        require(2 <= self.num_speakers <= 5, "data.num_speakers", self.num_speakers, "between 2 and 5")
+        require_each(self, "data", "batch_size train_mixtures validation_mixtures test_mixtures speaker_depth", 1)
+        require_each(self, "data", "num_workers max_speakers level_range_db", 0)
+        for key in ("validation_fraction", "test_fraction"):
+            require(0 < getattr(self, key) < 1, f"data.{key}", getattr(self, key), "between 0 and 1")
+
     @property
     def segment_samples(self) -> int:
         """Length of a training segment in samples."""
@@ -92,6 +110,11 @@ class AugmentConfig:
     snr_probability: float = 0.5  # 0 switches dynamic SNR mixing off
     snr_range_db: float = 3.0
 
+    def __post_init__(self) -> None:
+        require(0 <= self.speed_range < 0.5, "augment.speed_range", self.speed_range, "in [0, 0.5)")
+        require(0 <= self.snr_probability <= 1, "augment.snr_probability", self.snr_probability, "in [0, 1]")
+        require_each(self, "augment", "snr_range_db", 0)
+
 
 @dataclass
 class ScheduleConfig:
@@ -103,6 +126,11 @@ class ScheduleConfig:
     min_lr: float = 1e-8
     warmup_fraction: float = 0.05  # warmup_cosine: share of all steps
 
+    def __post_init__(self) -> None:
+        require(0 < self.factor < 1, "schedule.factor", self.factor, "between 0 and 1")
+        require(0 <= self.warmup_fraction < 1, "schedule.warmup_fraction", self.warmup_fraction, "in [0, 1)")
+        require_each(self, "schedule", "patience min_lr", 0)
+
 
 @dataclass
 class OptimizerConfig:
@@ -113,6 +141,9 @@ class OptimizerConfig:
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
 
 
 @dataclass
@@ -128,6 +159,11 @@ class TrainerConfig:
     devices: int = 1
     num_nodes: int = 1
     progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        counts = "max_epochs early_stopping_patience accumulate_grad_batches devices num_nodes"
+        require_each(self, "trainer", counts, 1)
+        require(self.gradient_clip_norm > 0, "trainer.gradient_clip_norm", self.gradient_clip_norm, "above 0")
 
 
 @dataclass
@@ -155,9 +191,8 @@ class Config:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
     def __post_init__(self) -> None:
-        check_model(self.model)
-        check_data(self.data)
-        check_training(self)
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
 
 
 @dataclass
@@ -165,9 +200,6 @@ class PrepareConfig:
     """One corpus to prepare."""
 
     data: DataConfig = field(default_factory=DataConfig)
-
-    def __post_init__(self) -> None:
-        check_data(self.data)
 
 
 @dataclass
@@ -187,8 +219,6 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         require(self.examples >= 0, "examples", self.examples, "0 or more")
         require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
-        if self.data is not None:
-            check_data(self.data)
 
 
 def typed(schema: type[T], values: Any) -> T:
