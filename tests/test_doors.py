@@ -172,7 +172,7 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("trainer.max_epochs=many", "trainer.max_epochs: Value 'many'"),
         ("metrics=[snr]", "metrics[0]: Invalid value 'snr'"),
         ("data.segment=4x", "data.segment: '4x' is not a duration such as 4s, 3.5s or 500ms"),
-        ("model.causal=true", "model.norm: gLN with model.causal=true sees the future"),
+        ("model.causal=true", "model.norm: gLN sees the future; model.causal=true needs"),
         ("trainer.accelerator=gpu", "trainer.accelerator: gpu is not here"),
         ("data.root=/nowhere", "data.root: /nowhere is not an AISHELL-3 tree"),
         ("data.num_speakers=5", "data.num_speakers: 5"),

@@ -133,14 +133,15 @@ def test_sigkill_and_resume_end_with_the_same_weights(config: Config, tmp_path: 
     longer = replace(config, trainer=replace(config.trainer, max_epochs=12), resume=True)
     train(longer, tmp_path / "whole")
     command = [sys.executable, "-c", SCRIPT, json.dumps(plain(longer)), str(tmp_path / "killed")]
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as here; another number would round otherwise
     for epochs in (2, 6):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=one_thread)
         history = tmp_path / "killed" / "history.csv"
         while process.poll() is None and (not history.exists() or len(history.read_text().splitlines()) <= epochs):
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=one_thread)
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
 
 
