@@ -1,6 +1,7 @@
 """What happens beside the steps: history, an estimate of the time left, and a stop that can be resumed."""
 
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,9 @@ class SaveOnInterrupt(Callback):
         self._previous: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, where one process decides alone and signals can be heard."""
+        """Listen, where one process decides alone, and where Python hears signals."""
         self._asked = False
-        if trainer.world_size == 1:
+        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._ask)
 
     def on_train_batch_end(
