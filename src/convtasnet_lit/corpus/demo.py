@@ -48,9 +48,10 @@ class Speaker(NamedTuple):
     part: str
 
 
-# Variants whose timbre differs clearly; m1 to m8 at one pitch, for instance, are nearly one voice. Of each, nine tenths
-# of the voiced frames have an F0 within half an octave of its median, as in read speech; variants such as Michael, Mario
-# or robert, whose F0 jumps, are not used. The women's median F0 lies between 163 and 258 Hz, the men's between 75 and 157.
+# Variants whose timbre differs clearly; m1 to m8 at one pitch, for instance, are nearly one voice. Of each, nine
+# tenths of the voiced frames have an F0 within half an octave of its median, as in read speech; variants such as
+# Michael, Mario or robert, whose F0 jumps, are not used. The women's median F0 lies between 163 and 258 Hz, the men's
+# between 75 and 157.
 SPEAKERS = (
     Speaker(9001, "f1", "female", 90, 170, "train"),
     Speaker(9002, "", "male", 40, 172, "train"),
