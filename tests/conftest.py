@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from convtasnet_lit.config import (
+    Accelerator,
     AugmentConfig,
     Config,
     CorpusName,
@@ -59,6 +60,6 @@ def config(data: DataConfig) -> Config:
         ),
         data=data,
         augment=AugmentConfig(),
-        trainer=TrainerConfig(max_epochs=2, accumulate_grad_batches=2, accelerator="cpu", progress_bar=False),
+        trainer=TrainerConfig(max_epochs=2, accumulate_grad_batches=2, accelerator=Accelerator.cpu, progress_bar=False),
         logger=LoggerConfig(name=LoggerName.csv),
     )

@@ -1,6 +1,7 @@
 """The doors as a user meets them: commands as typed, and bad input answered in one line without a traceback."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 
 from convtasnet_lit import diagnose, evaluate, prepare, separate, train
 from convtasnet_lit.doors import run_folder
+from convtasnet_lit.model.checkpoint import read_checkpoint
 
 TINY = [
     "experiment=demo",
@@ -116,9 +118,32 @@ def test_evaluation_of_a_subset_of_metrics_on_other_data(command: Command, train
     other = ["data=aishell3", f"data.root={corpus}", "data.test_mixtures=2", "metrics=[stoi]", "output=elsewhere"]
     code, _, said = command(evaluate.main, f"checkpoint={trained}", *other, "examples=0")
     assert code == 0, said
+    fewer = ["data.test_mixtures=3", "metrics=[si_sdri]", "output=fewer", "examples=0"]
+    code, _, said = command(evaluate.main, f"checkpoint={trained}", *fewer)
+    assert code == 0, said
+    assert json.loads(Path("fewer/metrics.json").read_text())["scores"]["all"]["mixtures"] == 3
     report = json.loads(Path("elsewhere/metrics.json").read_text())
     assert set(report["scores"]["all"]) == {"mixtures", "stoi"}
     assert not Path("elsewhere/examples").exists()
+
+
+def test_a_speaker_of_the_training_is_no_test_speaker(command: Command, trained: str) -> None:
+    checkpoint = read_checkpoint(Path(trained) / "checkpoints" / "best.ckpt")
+    met = checkpoint["MixtureDataModule"]["speakers"][:2]
+    code, _, said = command(evaluate.main, f"checkpoint={trained}", f"data.test_speakers=[{','.join(met)}]")
+    assert code == 2
+    assert f"data.test_speakers: {', '.join(met)} were in this network's training" in said
+
+
+def test_three_speakers_from_training_to_separation(command: Command, small: list[str]) -> None:
+    three = ["data.num_speakers=3", "data.validation_fraction=0.4", "name=three", "data.pair_balance=equal"]
+    code, _, said = command(train.main, *small, *three, "data.length_mode=max")
+    assert code == 0, said
+    code, _, said = command(evaluate.main, "checkpoint=runs/three", "metrics=[si_sdri,pesq]")
+    assert code == 0, said
+    soundfile.write("mix.wav", np.random.default_rng(0).normal(0, 0.1, 4000), 8000)
+    code, printed, _ = command(separate.main, "runs/three", "mix.wav")
+    assert len(printed.split()) == 3
 
 
 def test_a_sweep_trains_each_mask(command: Command, small: list[str]) -> None:
@@ -173,7 +198,11 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("metrics=[snr]", "metrics[0]: Invalid value 'snr'"),
         ("data.segment=4x", "data.segment: '4x' is not a duration such as 4s, 3.5s or 500ms"),
         ("model.causal=true", "model.norm: gLN sees the future; model.causal=true needs"),
-        ("trainer.accelerator=gpu", "trainer.accelerator: gpu is not here"),
+        ("trainer.accelerator=gpu", "accelerator: gpu is not here"),
+        ("trainer.accelerator=foo", "trainer.accelerator: Invalid value 'foo', expected one of [auto, cpu, gpu, mps]"),
+        ("optimizer.beta1=2", "optimizer.beta1: 2"),
+        ("seed=5000000000", "seed: 5000000000"),
+        ("data.segment=1ms", "data.segment: 1ms"),
         ("data.root=/nowhere", "data.root: /nowhere is not an AISHELL-3 tree"),
         ("data.num_speakers=5", "data.num_speakers: 5"),
     ],
@@ -195,6 +224,7 @@ def test_a_bad_setting_is_one_line_and_leaves_nothing(
         (evaluate.main, [], "checkpoint: must be given"),
         (evaluate.main, ["checkpoint=/nowhere"], "/nowhere: neither a checkpoint nor the folder of a run"),
         (evaluate.main, ["checkpoint=text.txt"], "text.txt: refused"),
+        (evaluate.main, ["checkpoint=x", "split=train"], "split: train is not allowed"),
         (separate.main, ["/nowhere", "a.wav"], "/nowhere: neither a checkpoint"),
     ],
 )
@@ -217,6 +247,14 @@ def test_bad_files_are_named_and_do_not_stop_the_others(command: Command, traine
     assert code == 1
     assert printed.split() == ["good_speaker1.wav", "good_speaker2.wav"]
     assert said.count("error: ") == 4
+    code, printed, said2 = command(separate.main, trained, "good.wav", "--device", "nonsense")
+    assert (code, printed) == (1, "")
+    assert "device: nonsense is not here" in said2
+    Path("other").mkdir()
+    shutil.copy("good.wav", "other/good.wav")
+    code, printed, said2 = command(separate.main, trained, "good.wav", "other/good.wav", "--out", "same")
+    assert code == 1
+    assert "would replace those of good.wav" in said2
     for reason in ("there is no such file", "holds no samples", "NaN", "not readable as audio"):
         assert reason in said
 

@@ -150,8 +150,10 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(config: Config, tmp_path: 
     with pytest.raises(InputError, match="resume=true"):
         train(config, tmp_path)
     other = replace(config, resume=True, model=replace(config.model, hidden_channels=20))
-    with pytest.raises(InputError, match="another model"):
+    with pytest.raises(InputError, match=r"model\.hidden_channels: 20, but .* was trained with 12"):
         train(other, tmp_path)
+    with pytest.raises(InputError, match=r"optimizer\.lr: 0\.5, but"):
+        train(replace(config, resume=True, optimizer=replace(config.optimizer, lr=0.5)), tmp_path)
     result = train(replace(config, resume=True), tmp_path)  # already complete: nothing is trained
     assert result.epochs == 2
 
@@ -161,6 +163,18 @@ def test_the_best_checkpoint_is_the_one_with_the_lowest_validation_loss(config: 
     history = pd.read_csv(tmp_path / "history.csv")
     best = read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")
     assert best["epoch"] == history["val/loss"].idxmin()
+
+
+def test_a_moved_run_keeps_its_best_checkpoint(config: Config, tmp_path: Path) -> None:
+    first = train(config, tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    longer = replace(config, resume=True, trainer=replace(config.trainer, max_epochs=3))
+    result = train(longer, tmp_path / "there")
+    history = pd.read_csv(tmp_path / "there" / "history.csv")
+    assert result.best == tmp_path / "there" / "checkpoints" / "best.ckpt"
+    assert result.validation_loss == pytest.approx(history["val/loss"].min())
+    assert result.validation_loss <= first.validation_loss
+    assert read_checkpoint(result.best)["epoch"] == history["val/loss"].idxmin()
 
 
 def test_half_a_checkpoint_is_not_loaded(config: Config, tmp_path: Path) -> None:

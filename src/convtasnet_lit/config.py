@@ -4,8 +4,9 @@ Hydra composes `conf/` into these classes, so a misspelt key, a wrong type or an
 work begins. Nothing but the doors knows Hydra.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
@@ -26,6 +27,7 @@ ScheduleName = Enum("ScheduleName", ["halving", "warmup_cosine"])
 LoggerName = Enum("LoggerName", ["wandb", "tensorboard", "csv"])
 MetricName = Enum("MetricName", ["si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi"])
 Precision = Enum("Precision", ["fp32", "fp16", "bf16"])
+Accelerator = Enum("Accelerator", ["auto", "cpu", "gpu", "mps"])
 Split = Enum("Split", ["train", "validation", "test"])
 
 
@@ -87,13 +89,18 @@ class DataConfig:
     normalize: bool = True  # to -25 dBFS
 
     def __post_init__(self) -> None:
-        parse_duration(self.segment)
+        shortest = 0.1  # seconds: about a syllable
+        require(parse_duration(self.segment) >= shortest, "data.segment", self.segment, "100ms or more")
         require(4_000 <= self.sample_rate <= 192_000, "data.sample_rate", self.sample_rate, "4000 to 192000 Hz")
         require(2 <= self.num_speakers <= 5, "data.num_speakers", self.num_speakers, "between 2 and 5")
         require_each(self, "data", "batch_size train_mixtures validation_mixtures test_mixtures speaker_depth", 1)
         require_each(self, "data", "num_workers max_speakers level_range_db", 0)
         for key in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, key) < 1, f"data.{key}", getattr(self, key), "between 0 and 1")
+
+    def at_absolute_paths(self) -> "DataConfig":
+        """The same data, wherever it is asked for."""
+        return replace(self, root=str(Path(self.root).absolute()), store=str(Path(self.store).absolute()))
 
     @property
     def segment_samples(self) -> int:
@@ -144,6 +151,9 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
+        for key in ("beta1", "beta2"):
+            require(0 <= getattr(self, key) < 1, f"optimizer.{key}", getattr(self, key), "in [0, 1)")
+        require_each(self, "optimizer", "eps weight_decay", 0)
 
 
 @dataclass
@@ -155,7 +165,7 @@ class TrainerConfig:
     gradient_clip_norm: float = 5.0
     accumulate_grad_batches: int = 4
     precision: Precision = Precision.fp16
-    accelerator: str = "auto"
+    accelerator: Accelerator = Accelerator.auto
     devices: int = 1
     num_nodes: int = 1
     progress_bar: bool = True
@@ -191,7 +201,7 @@ class Config:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
     def __post_init__(self) -> None:
-        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
         require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
 
 
@@ -200,6 +210,10 @@ class PrepareConfig:
     """One corpus to prepare."""
 
     data: DataConfig = field(default_factory=DataConfig)
+
+
+# The same settings, each None unless it is given.
+DataOverrides: Any = make_dataclass("DataOverrides", [(f.name, f.type | None, None) for f in fields(DataConfig)])  # type: ignore[operator]
 
 
 @dataclass
@@ -212,11 +226,12 @@ class EvaluateConfig:
         default_factory=lambda: [MetricName.si_sdr, MetricName.sdr, MetricName.si_sdri, MetricName.sdri]
     )
     examples: int = 4  # mixtures written as WAV and PNG
-    accelerator: str = "auto"
+    accelerator: Accelerator = Accelerator.auto
     output: str = ""  # by default `evaluation-SPLIT` in the run's folder
-    data: DataConfig | None = None  # by default the data the checkpoint was trained on
+    data: DataOverrides = field(default_factory=DataOverrides)  # over the data the checkpoint was trained on
 
     def __post_init__(self) -> None:
+        require(self.split is not Split.train, "split", "train", "validation or test")
         require(self.examples >= 0, "examples", self.examples, "0 or more")
         require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
 

@@ -9,11 +9,11 @@ from rich.table import Table
 from convtasnet_lit.config import Config
 from convtasnet_lit.doors import hydra_door
 from convtasnet_lit.learning.diagnosis import diagnose
-from convtasnet_lit.learning.trainer import pick_accelerator
+from convtasnet_lit.learning.trainer import pick_device
 
 
 def _run(config: Config, _: Path) -> None:
-    device = "cuda" if pick_accelerator(config.trainer.accelerator) != "cpu" else "cpu"
+    device = pick_device(config.trainer.accelerator)
     table = Table("check", "", "measured", "advice")
     findings = list(diagnose(config, device))
     for finding in findings:

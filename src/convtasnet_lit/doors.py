@@ -58,6 +58,7 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
             if traceback:
                 raise
             failed.append(say(one_line(error)))  # the other jobs of a sweep go on
+        finally:
             _remove_empty_run(folder)
 
     def main() -> None:

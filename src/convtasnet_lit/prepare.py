@@ -5,14 +5,17 @@ from pathlib import Path
 from rich import print as show
 
 from convtasnet_lit.config import PrepareConfig
-from convtasnet_lit.corpus.prepared import describe, prepare_corpus
+from convtasnet_lit.corpus.prepared import describe
 from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
 
 
 def _run(config: PrepareConfig, folder: Path) -> None:
-    prepared = prepare_corpus(config.data)
-    show(describe(prepared))
-    show(f"store: {prepared.store.folder}")
+    data = MixtureDataModule(config.data)
+    lists = data.check()
+    show(describe(data.corpus))
+    print(f"store: {data.corpus.store.folder}")
+    print(*(f"mixtures: {path}" for path in lists), sep="\n")
 
 
 main = hydra_door("prepare", PrepareConfig, _run)

@@ -27,8 +27,13 @@ def main() -> None:
         separator = Separator.from_pretrained(options.checkpoint, options.device)
     except InputError as error:
         sys.exit(f"error: {error}")
-    failed = 0
+    failed, written = 0, dict[Path, Path]()
     for path in track(options.inputs, "separating", disable=len(options.inputs) == 1 or not sys.stderr.isatty()):
+        target = (options.out or path.parent) / path.stem
+        if written.setdefault(target, path) != path:
+            failed += 1
+            print(f"error: {path}: left out, as its results would replace those of {written[target]}", file=sys.stderr)
+            continue
         try:
             print(*separator.separate_file(path, options.out), sep="\n")
         except InputError as error:

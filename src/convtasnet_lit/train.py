@@ -1,10 +1,10 @@
 """Train a separator: `python -m convtasnet_lit.train model=paper data.segment=4s`."""
 
-import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 import wandb
 from lightning import seed_everything
 from lightning.pytorch.utilities import rank_zero_info
@@ -14,9 +14,9 @@ from convtasnet_lit.doors import hydra_door, leave
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.learning.callbacks import Interrupted
 from convtasnet_lit.learning.module import SeparationModule
+from convtasnet_lit.learning.resume import is_first_process, resume_point
 from convtasnet_lit.learning.trainer import make_trainer
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
-from convtasnet_lit.model.checkpoint import checkpoint_config, read_checkpoint
 from convtasnet_lit.reporting.pictures import draw_curves
 
 
@@ -39,19 +39,24 @@ def train(config: Config, folder: Path) -> Result:
         folder: Where checkpoints, history and curves go.
 
     Raises:
-        InputError: The data or the folder cannot be used.
+        InputError: The data or the folder cannot be used, or the GPU's memory does not suffice.
         Interrupted: Ctrl-C; the state was saved.
     """
     started = time.monotonic()
+    config = replace(config, data=config.data.at_absolute_paths())  # evaluation may be run from anywhere
     last = resume_point(config, folder)
     seed_everything(config.seed, workers=True, verbose=False)
     data = MixtureDataModule(config.data, config.augment, config.seed)
-    if _first_process():
+    if is_first_process():
         data.check()
     trainer = make_trainer(config, folder)
-    module = SeparationModule(plain(config))
     try:
-        trainer.fit(module, data, ckpt_path=last, weights_only=True)
+        trainer.fit(SeparationModule(plain(config)), data, ckpt_path=last, weights_only=True)
+    except torch.OutOfMemoryError as error:
+        advice = "try gpu=8gb, segment=1s or model=small"
+        raise InputError(
+            f"data.batch_size: {config.data.batch_size} does not fit the GPU's memory; {advice}"
+        ) from error
     finally:
         if config.logger.name is LoggerName.wandb:
             wandb.finish()  # the jobs of a sweep share a process
@@ -61,28 +66,6 @@ def train(config: Config, folder: Path) -> Result:
     assert best is not None
     score = float(best.best_model_score)  # type: ignore[attr-defined]
     return Result(folder, Path(best.best_model_path), score, trainer.current_epoch, time.monotonic() - started)  # type: ignore[attr-defined]
-
-
-def resume_point(config: Config, folder: Path) -> Path | None:
-    """Return the checkpoint to go on from, if the run is to be resumed and has one.
-
-    Raises:
-        InputError: The folder holds a run and `resume` is not set, or it was started with another network.
-    """
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.exists():
-        return None
-    if not config.resume and _first_process():
-        raise InputError(f"{folder}: holds a run; add resume=true to go on with it, or name=OTHER for another one")
-    if checkpoint_config(read_checkpoint(last), last)["model"] != plain(config)["model"]:
-        raise InputError(f"{last}: was trained with another model=...; choose another name=...")
-    rank_zero_info(f"going on from {last}")
-    return last
-
-
-def _first_process() -> bool:
-    """Whether this process was started by the user, and not by Lightning beside it."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _run(config: Config, folder: Path) -> None:

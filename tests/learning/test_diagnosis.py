@@ -47,9 +47,9 @@ def test_a_silent_batch_fails_the_metrics() -> None:
 
 
 def test_both_schedules_fall(config: Config) -> None:
-    assert "0.0005 after 5 epochs" in check_schedule(config).figure
+    assert "0.0005 after 5 epochs" in check_schedule(network(), config).figure
     cosine = replace(config, schedule=ScheduleConfig(name=ScheduleName.warmup_cosine))
-    assert check_schedule(cosine).passed
+    assert check_schedule(network(), cosine).passed
 
 
 def test_a_rate_that_teaches_nothing_fails(config: Config) -> None:

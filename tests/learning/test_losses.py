@@ -72,6 +72,13 @@ def test_pit_equals_torchmetrics(sources: int) -> None:
     assert pit_loss(mixed_up, clean).item() == pytest.approx(-theirs.mean().item(), abs=1e-3)
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_an_overflow_does_not_stop_the_matching(count: int) -> None:
+    scores = torch.randn(2, count, count)
+    scores[0, 0, 0], scores[0, 1, 0] = float("nan"), float("inf")
+    assert (best_permutation(scores).sort().values == torch.arange(count)).all()
+
+
 def test_the_order_of_the_estimates_does_not_matter() -> None:
     estimates, sources = noisy(3.0)
     assert pit_loss(estimates.flip(1), sources) == pit_loss(estimates, sources)

@@ -39,12 +39,17 @@ class Separator:
             device: `cpu`, `cuda`, ...
 
         Raises:
-            InputError: It is missing, damaged, or would run code.
+            InputError: It is missing, damaged, or would run code, or the device is not here.
         """
         file = find_checkpoint(Path(path))
         checkpoint = read_checkpoint(file)
         data = checkpoint_config(checkpoint, file)["data"]
-        return cls(network_from(checkpoint, file).to(device), data["sample_rate"], data["normalize"])
+        network = network_from(checkpoint, file)
+        try:
+            network.to(device)
+        except (RuntimeError, AssertionError) as error:  # torch's word for a device that is not here, or not built in
+            raise InputError(f"device: {device} is not here: {str(error).splitlines()[0]}") from error
+        return cls(network, data["sample_rate"], data["normalize"])
 
     def separate(self, waveform: np.ndarray | Tensor, sample_rate: int) -> np.ndarray:
         """Separate a recording.

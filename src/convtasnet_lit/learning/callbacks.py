@@ -69,9 +69,9 @@ class EpochHistory(Callback):
         seconds = time.monotonic() - self._started
         speed = self.seconds_per_epoch / max(seconds - self._validation_seconds, 1e-9)
         pl_module.log("train/audio_seconds_per_second", speed, sync_dist=True)
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if not k.endswith("_step")}
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k != "train/step_loss"}
         row = {"epoch": trainer.current_epoch, "seconds": seconds, "train/audio_seconds_per_second": speed}
-        self.rows.append({**row, **{k.removesuffix("_epoch"): v for k, v in metrics.items()}})
+        self.rows.append({**row, **metrics})
         if trainer.is_global_zero:
             self._write()
         rank_zero_info(self._line(trainer.max_epochs or 0))
@@ -139,13 +139,24 @@ class SaveOnInterrupt(Callback):
         rank_zero_info("stopping after this step; Ctrl-C again stops at once")
 
 
+class MovableCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint that keeps its best score when the run's folder was moved or renamed."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Read the paths of a checkpoint as if they had always been here."""
+        before, here = str(state_dict["dirpath"]), str(self.dirpath)
+        moved = {key: value.replace(before, here, 1) for key, value in state_dict.items() if isinstance(value, str)}
+        scores = {path.replace(before, here, 1): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": scores})
+
+
 def checkpoint_callback(folder: Path) -> ModelCheckpoint:
     """Keep the epoch with the lowest validation loss as `best.ckpt`, and the last one as `last.ckpt`.
 
     Args:
         folder: Where they go.
     """
-    return ModelCheckpoint(
+    return MovableCheckpoint(
         dirpath=folder,
         filename="best",
         monitor="val/loss",

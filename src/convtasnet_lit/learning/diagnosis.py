@@ -7,13 +7,12 @@ import torch
 from rich.progress import track
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import default_collate
 
 from convtasnet_lit.config import Config, ScheduleName, plain
 from convtasnet_lit.learning.losses import pit_loss
 from convtasnet_lit.learning.metrics import separation_scores
+from convtasnet_lit.learning.module import make_adam
 from convtasnet_lit.learning.schedules import halving, warmup_cosine_factor
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.dataset import Mixture
@@ -43,6 +42,7 @@ def diagnose(config: Config, device: str) -> Iterator[Finding]:
         config: A training run.
         device: Where the network computes.
     """
+    torch.manual_seed(config.seed)
     mixtures = MixtureDataModule(config.data, config.augment, config.seed).training_mixtures()
     batch = default_collate([mixtures[0, number] for number in range(config.data.batch_size)])
     network = ConvTasNet(config.data.num_speakers, **plain(config)["model"]).to(device)
@@ -51,7 +51,7 @@ def diagnose(config: Config, device: str) -> Iterator[Finding]:
         lambda: check_masks(network, batch.mixture),
         lambda: check_normalization(torch.stack([mixtures[0, number].mixture for number in range(16)])),
         lambda: check_metrics(batch.sources.cpu(), config.data.sample_rate),
-        lambda: check_schedule(config),
+        lambda: check_schedule(network, config),
         lambda: check_learning(network, batch, config),
     )
     for check in checks:
@@ -120,26 +120,28 @@ def check_metrics(sources: Tensor, sample_rate: int) -> Finding:
     )
 
 
-def check_schedule(config: Config) -> Finding:
+def check_schedule(network: ConvTasNet, config: Config) -> Finding:
     """Check that the learning rate falls as configured.
 
     Args:
+        network: What the optimizer is for.
         config: A training run.
     """
-    rate, schedule = config.optimizer.lr, config.schedule
+    optimizer, schedule = make_adam(network, config.optimizer), config.schedule
+    group = optimizer.param_groups[0]
+    rate = group["lr"]
+    named = f"{type(optimizer).__name__} {rate:g}, betas {group['betas']}"
     if schedule.name is ScheduleName.halving:
-        final = _rate_after_flat_epochs(rate, halving_of(config), schedule.patience + 2)
-        figure = f"Adam {rate:g}; halving: {final:g} after {schedule.patience + 2} epochs without progress"
+        epochs = schedule.patience + 2
+        plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)
+        for _ in range(epochs):
+            plateau.step(0.0)
+        final = group["lr"]
+        figure = f"{named}; halving: {final:g} after {epochs} epochs without progress"
         return Finding("optimizer and schedule", final < rate, figure, "the rate never falls: schedule=halving")
     middle = rate * warmup_cosine_factor(50, 100, schedule.warmup_fraction)
-    figure = f"Adam {rate:g}; warmup_cosine: {middle:.2g} at half the steps, 0 at the end"
+    figure = f"{named}; warmup_cosine: {middle:.2g} at half the steps, 0 at the end"
     return Finding("optimizer and schedule", middle < rate, figure, "schedule.warmup_fraction is too large")
-
-
-def halving_of(config: Config) -> ReduceLROnPlateau:
-    """Build the configured schedule around an optimizer of nothing."""
-    optimizer = SGD([torch.zeros(1, requires_grad=True)], config.optimizer.lr)
-    return halving(optimizer, config.schedule.factor, config.schedule.patience, config.schedule.min_lr)
 
 
 def check_learning(network: ConvTasNet, batch: Mixture, config: Config) -> Finding:
@@ -150,7 +152,7 @@ def check_learning(network: ConvTasNet, batch: Mixture, config: Config) -> Findi
         batch: The only batch.
         config: A training run.
     """
-    optimizer = Adam(network.parameters(), config.optimizer.lr)
+    optimizer = make_adam(network, config.optimizer)
     losses = []
     for _ in track(range(OVERFIT_STEPS), "one batch, 20 steps", transient=True):
         loss = pit_loss(network(batch.mixture), batch.sources)
@@ -165,10 +167,3 @@ def check_learning(network: ConvTasNet, batch: Mixture, config: Config) -> Findi
         f"loss {losses[0]:.2f} -> {losses[-1]:.2f} dB in {OVERFIT_STEPS} steps on one batch",
         "the loss does not fall: try optimizer.lr=1e-3, data.normalize=true, and look at the first two rows",
     )
-
-
-def _rate_after_flat_epochs(rate: float, schedule: ReduceLROnPlateau, epochs: int) -> float:
-    for _ in range(epochs):
-        schedule.step(0.0)
-    final: float = schedule.optimizer.param_groups[0]["lr"]
-    return final

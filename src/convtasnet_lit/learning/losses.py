@@ -96,6 +96,7 @@ def best_permutation(scores: Tensor) -> Tensor:
         >>> best_permutation(torch.tensor([[[0.0, 9.0], [8.0, 1.0]]]))
         tensor([[1, 0]])
     """
+    scores = scores.nan_to_num()  # an overflow of fp16 is the gradient scaler's to skip, and not to stop at here
     count = scores.shape[-1]
     if count > EXHAUSTIVE_UP_TO:
         rows = [linear_sum_assignment(matrix, maximize=True)[1] for matrix in scores.cpu().numpy()]

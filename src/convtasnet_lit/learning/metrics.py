@@ -111,7 +111,8 @@ def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
     mode = "wb" if sample_rate == 16000 else "nb"
     pairs = zip(sources.flatten(0, 1).cpu().numpy(), estimates.flatten(0, 1).cpu().numpy(), strict=True)
     values = [pesq(sample_rate, source, estimate, mode, on_error=PesqError.RETURN_VALUES) for source, estimate in pairs]
-    return torch.tensor(values).view(sources.shape[:2])
+    lowest = 1.0  # of the scale; an error, given as -1, means that no speech was found in the estimate
+    return torch.tensor(values, device=sources.device).clamp(min=lowest).view(sources.shape[:2])
 
 
 def _stoi(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
@@ -120,4 +121,5 @@ def _stoi(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
     except ImportError as error:
         raise InputError("metrics: stoi needs a package: pip install 'convtasnet_lit[metrics]'") from error
     pairs = zip(sources.flatten(0, 1).cpu().numpy(), estimates.flatten(0, 1).cpu().numpy(), strict=True)
-    return torch.tensor([stoi(source, estimate, sample_rate) for source, estimate in pairs]).view(sources.shape[:2])
+    values = [float(stoi(source, estimate, sample_rate)) for source, estimate in pairs]
+    return torch.tensor(values, device=sources.device).view(sources.shape[:2])

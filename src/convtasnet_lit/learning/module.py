@@ -10,7 +10,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from convtasnet_lit.config import Config, ScheduleName, typed
+from convtasnet_lit.config import Config, OptimizerConfig, ScheduleName, typed
 from convtasnet_lit.learning.losses import pit_loss
 from convtasnet_lit.learning.metrics import SeparationMetrics
 from convtasnet_lit.learning.schedules import halving, warmup_cosine
@@ -52,15 +52,17 @@ class SeparationModule(LightningModule):
         """Return the loss of a batch."""
         estimates, masks = self.network.separate_with_masks(batch.mixture)
         loss = pit_loss(estimates, batch.sources)
-        self.log("train/loss", loss, on_step=True, on_epoch=True, sync_dist=True, batch_size=len(batch.mixture))
+        self.log("train/step_loss", loss)  # of this process alone: the others are waited for once an epoch
+        averaged = {"train/loss": loss}
         if batch_index % LOG_EVERY_BATCHES == 0:
-            self.log_dict(observations(batch.mixture, masks.detach()), sync_dist=True)
+            averaged |= observations(batch.mixture, masks.detach())
+        self.log_dict(averaged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.mixture))
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the gradient norm before it is clipped."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        self.log("train/gradient_norm", get_total_norm(gradients))
+        self.log("train/gradient_norm", get_total_norm(gradients), on_step=False, on_epoch=True, sync_dist=True)
 
     def validation_step(self, batch: Mixture, batch_index: int) -> None:
         """Score whole mixtures."""
@@ -72,23 +74,19 @@ class SeparationModule(LightningModule):
         """Log the means over all processes, and lower the rate where they stand still."""
         loss = self.validation_loss.compute()
         scores = self.validation_metrics.compute()
-        self.log_dict({"val/loss": loss} | {f"val/{name}": value for name, value in scores.items()}, prog_bar=True)
+        values = {"val/loss": loss} | {f"val/{name}": value for name, value in scores.items()}
+        self.log_dict(values, prog_bar=True, sync_dist=True)
         self.validation_loss.reset()
         self.validation_metrics.reset()
-        if not self.trainer.training and not self.trainer.validating:
-            return
         if self.trainer.state.fn == "fit":
-            self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+            self.log("lr", self.optimizers().param_groups[0]["lr"], sync_dist=True)  # type: ignore[union-attr]
             schedule = self.lr_schedulers()
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(loss)
 
     def configure_optimizers(self) -> Any:
         """Adam, and the schedule the configuration names."""
-        adam, schedule = self.config.optimizer, self.config.schedule
-        optimizer = Adam(
-            self.network.parameters(), adam.lr, (adam.beta1, adam.beta2), adam.eps, weight_decay=adam.weight_decay
-        )
+        optimizer, schedule = make_adam(self.network, self.config.optimizer), self.config.schedule
         if schedule.name is ScheduleName.halving:
             plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
@@ -104,6 +102,17 @@ class SeparationModule(LightningModule):
         """
         if not isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step()
+
+
+def make_adam(network: ConvTasNet, settings: OptimizerConfig) -> Adam:
+    """Build the optimizer of a run.
+
+    Args:
+        network: What it trains.
+        settings: Its rate, betas, epsilon and decay.
+    """
+    betas = (settings.beta1, settings.beta2)
+    return Adam(network.parameters(), settings.lr, betas, settings.eps, weight_decay=settings.weight_decay)
 
 
 def observations(mixture: Tensor, masks: Tensor) -> dict[str, Tensor]:

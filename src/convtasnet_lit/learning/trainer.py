@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_info
 
-from convtasnet_lit.config import Config, LoggerName, Precision
+from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.learning.callbacks import (
     EpochHistory,
@@ -41,7 +41,9 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
     accelerator = pick_accelerator(settings.accelerator)
     precision = settings.precision if accelerator != "cpu" else Precision.fp32
     if accelerator == "cpu":
-        rank_zero_info("training on the CPU in float32" + ("" if settings.accelerator == "cpu" else ": no accelerator"))
+        rank_zero_info(
+            "training on the CPU in float32" + ("" if settings.accelerator is Accelerator.cpu else ": no accelerator")
+        )
     quiet_lightning()
     return Trainer(
         accelerator=accelerator,
@@ -102,17 +104,37 @@ def make_logger(config: Config, folder: Path) -> Logger:
     return WandbLogger(name=name, save_dir=folder, id=run, project=config.logger.project, offline=offline)
 
 
-def pick_accelerator(asked: str) -> str:
-    """Return `gpu` or `cpu` for `auto`, and anything else as asked.
+def pick_accelerator(asked: Accelerator) -> str:
+    """Return what to compute on: for `auto` a GPU if there is one.
+
+    Args:
+        asked: The setting.
+
+    Returns:
+        Lightning's name: `cpu`, `gpu` or `mps`.
 
     Raises:
-        InputError: A GPU is asked for and there is none.
+        InputError: It is not here.
     """
-    if asked == "auto":
-        return "gpu" if torch.cuda.is_available() else "cpu"
-    if asked in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise InputError(f"trainer.accelerator: {asked} is not here; use auto or cpu")
-    return asked
+    there = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = asked.name
+    if asked is Accelerator.auto:
+        name = "gpu" if there["gpu"] else "cpu"
+    if not there[name]:
+        raise InputError(f"accelerator: {name} is not here; use auto or cpu")
+    return name
+
+
+def pick_device(asked: Accelerator) -> str:
+    """Return torch's name of what to compute on: `cpu`, `cuda` or `mps`.
+
+    Args:
+        asked: The setting.
+
+    Raises:
+        InputError: It is not here.
+    """
+    return {"gpu": "cuda"}.get(name := pick_accelerator(asked), name)
 
 
 def quiet_lightning() -> None:
@@ -123,11 +145,13 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*The `srun` command is available.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning 2.6 with torch 2.11
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_not_chatter)
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{name}").addFilter(_is_not_chatter)
 
 
 def _is_not_chatter(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(("GPU available", "TPU available", "Loading `train", "\U0001f4a1 Tip"))
+    chatter = ("GPU available", "TPU available", "Loading `train", "\U0001f4a1 Tip", "`weights_only` was not set")
+    return not record.getMessage().startswith(chatter)
 
 
 def _strategy(processes: int) -> str | Strategy:

@@ -34,16 +34,21 @@ class MixtureDataModule(LightningDataModule):
         super().__init__()
         self.data, self.augment, self.seed = data, augment or AugmentConfig(), seed
         self._corpus: PreparedCorpus | None = None
+        self._fixed: dict[Split, FixedMixtures] = {}
         self._batches_done = 0  # of an epoch that was interrupted
 
     def prepare_data(self) -> None:
         """Make the store, once a machine."""
-        prepare_corpus(self.data)
+        self.check()
 
-    def check(self) -> None:
-        """Make the store and refuse what could not be mixed, before anything else of a run is made."""
-        for split in (Split.train, Split.validation):
-            self._draw(split)
+    def check(self) -> list[Path]:
+        """Make the store, refuse what could not be mixed, and write the fixed lists.
+
+        Returns:
+            The lists of validation and test, as CSV.
+        """
+        self._draw(Split.train)
+        return [self.write_list(self.fixed_mixtures(split), split) for split in _SPLIT_NUMBERS]
 
     @property
     def corpus(self) -> PreparedCorpus:
@@ -68,6 +73,11 @@ class MixtureDataModule(LightningDataModule):
 
     def fixed_mixtures(self, split: Split) -> FixedMixtures:
         """The list of the validation or the test split."""
+        if split not in self._fixed:
+            self._fixed[split] = self._fixed_mixtures(split)
+        return self._fixed[split]
+
+    def _fixed_mixtures(self, split: Split) -> FixedMixtures:
         count = self.data.validation_mixtures if split is Split.validation else self.data.test_mixtures
         longest = self.data.length_mode is LengthMode.max
         return FixedMixtures(
@@ -114,20 +124,25 @@ class MixtureDataModule(LightningDataModule):
         """Whole test mixtures, one by one."""
         return self._fixed_loader(Split.test)
 
-    def state_dict(self) -> dict[str, int]:
-        """How far into an epoch a checkpoint is; 0 at an epoch's end."""
+    def state_dict(self) -> dict[str, Any]:
+        """Who was trained on, and how far into an epoch a checkpoint is: 0 batches at an epoch's end."""
         trainer = self.trainer
         if trainer is None:
             return {}
-        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        return {"batches_done": 0 if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch else done}
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        speakers = list(self.corpus.splits.train + self.corpus.splits.validation)
+        return {"speakers": speakers, "batches_done": 0 if progress.is_last_batch else progress.current.ready}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on in the middle of an interrupted epoch."""
         self._batches_done = state_dict.get("batches_done", 0)
 
     def _draw(self, split: Split) -> Draw:
         speakers = Speakers.of(self.corpus.store.index, self.corpus.rows(split.name))
+        known, wanted = len(speakers.genders), self.data.num_speakers
+        if known < wanted:
+            key = "max_speakers" if split is Split.train else f"{split.name}_fraction or _speakers"
+            raise InputError(f"data.num_speakers: {wanted}, but {split.name} has {known} speakers; see data.{key}")
         balanced = self.data.pair_balance is PairBalance.equal
         return Draw(speakers, self.data.num_speakers, self.data.level_range_db, balanced)
 

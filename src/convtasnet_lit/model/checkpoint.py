@@ -71,6 +71,8 @@ def checkpoint_config(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     """
     try:
         config: dict[str, Any] = checkpoint["hyper_parameters"]["config"]
+        if not {"num_speakers", "sample_rate", "normalize"} <= set(config["data"]) or "model" not in config:
+            raise KeyError("data")
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not made by convtasnet_lit.train: it has no hyper_parameters") from error
     return config
@@ -87,10 +89,14 @@ def network_from(checkpoint: dict[str, Any], path: Path) -> ConvTasNet:
         InputError: It was not made by this package's training.
     """
     config = checkpoint_config(checkpoint, path)
-    network = ConvTasNet(config["data"]["num_speakers"], **config["model"])
     prefix = "network."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    network.load_state_dict(state)
+    try:
+        network = ConvTasNet(config["data"]["num_speakers"], **config["model"])
+        state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+        network.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: its weights and its configuration make no ConvTasNet ({reason})") from error
     return network.eval()
 
 
