@@ -1,6 +1,7 @@
 """The LightningDataModule: corpus, splits, mixtures, loaders."""
 
 import hashlib
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,13 @@ class MixtureDataModule(LightningDataModule):
             persistent_workers=self.data.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
+            worker_init_fn=_ignore_interrupt,
         )
 
     def _process(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def _ignore_interrupt(_: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to the workers too, to the process that saves the state."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
