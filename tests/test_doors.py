@@ -1,9 +1,13 @@
 """The doors as a user meets them: commands as typed, and bad input answered in one line without a traceback."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from omegaconf import OmegaConf
 
 from convtasnet_lit import diagnose, evaluate, prepare, separate, train
 from convtasnet_lit.doors import run_folder
+from convtasnet_lit.learning.callbacks import SaveOnInterrupt
 from convtasnet_lit.model.checkpoint import read_checkpoint
 
 TINY = [
@@ -144,6 +149,54 @@ def test_three_speakers_from_training_to_separation(command: Command, small: lis
     soundfile.write("mix.wav", np.random.default_rng(0).normal(0, 0.1, 4000), 8000)
     code, printed, _ = command(separate.main, "runs/three", "mix.wav")
     assert len(printed.split()) == 3
+
+
+def test_ctrl_c_reaches_the_workers_too_and_still_ends_in_one_line(
+    command: Command, small: list[str], tmp_path: Path
+) -> None:
+    arguments = [*small, "logger=csv", "name=stopped", "data.train_mixtures=100"]
+    endless = [sys.executable, "-m", "convtasnet_lit.train", *arguments, "data.num_workers=2", "trainer.max_epochs=999"]
+    history = tmp_path / "runs" / "stopped" / "history.csv"
+    # a terminal signals the whole group; this one is without pytest
+    process = subprocess.Popen(endless, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        while not history.exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.01)
+        time.sleep(0.3)  # most likely into the second epoch; wherever it is then, it must end in the same way
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        with pytest.raises(ProcessLookupError):  # no worker is left
+            os.killpg(process.pid, 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    stops = [line.split(";")[0] for line in said.splitlines() if line.startswith("stop")]
+    assert stops == ["stopping after this step or validation", "stopped"]
+    epochs = len(pd.read_csv(history))
+    code, _, said = command(train.main, *arguments, "resume=true", f"trainer.max_epochs={epochs + 1}")
+    assert code == 0, said
+    assert pd.read_csv(history)["epoch"].tolist() == list(range(epochs + 1))
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_ctrl_c_before_the_first_step_ends_in_one_line(
+    command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SaveOnInterrupt, "on_train_start", interrupt)
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        code, _, said = command(train.main, *small, "logger=csv")
+    finally:
+        signal.signal(signal.SIGINT, heard)  # Lightning leaves it ignored
+    assert (code, said.splitlines()[-1]) == (130, "stopped")
+    assert "Traceback" not in said
+    assert "Detected" not in said
 
 
 def test_a_sweep_trains_each_mask(command: Command, small: list[str]) -> None:

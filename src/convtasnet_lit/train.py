@@ -41,6 +41,7 @@ def train(config: Config, folder: Path) -> Result:
     Raises:
         InputError: The data or the folder cannot be used, or the GPU's memory does not suffice.
         Interrupted: Ctrl-C; the state was saved.
+        KeyboardInterrupt: Ctrl-C before the first step, or a second one; nothing more was saved.
     """
     started = time.monotonic()
     config = replace(config, data=config.data.at_absolute_paths())  # evaluation may be run from anywhere
@@ -52,6 +53,8 @@ def train(config: Config, folder: Path) -> Result:
     trainer = make_trainer(config, folder)
     try:
         trainer.fit(SeparationModule(plain(config)), data, ckpt_path=last, weights_only=True)
+    except SystemExit as ended:  # what Lightning makes of a Ctrl-C that stops at once
+        raise KeyboardInterrupt from ended
     except torch.OutOfMemoryError as error:
         advice = "try gpu=8gb, segment=1s or model=small"
         raise InputError(

@@ -95,7 +95,7 @@ class Interrupted(Exception):  # noqa: N818 - it says what happened, and is no e
 
 
 class SaveOnInterrupt(Callback):
-    """At Ctrl-C, finish the optimizer step, save `last.ckpt`, and stop; a second Ctrl-C stops at once.
+    """At Ctrl-C, finish the optimizer step or validation, save `last.ckpt`, and stop; a second one stops at once.
 
     Args:
         path: Where the checkpoint goes.
@@ -136,7 +136,7 @@ class SaveOnInterrupt(Callback):
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        rank_zero_info("stopping after this step; Ctrl-C again stops at once")
+        rank_zero_info("stopping after this step or validation; Ctrl-C again stops at once")
 
 
 class MovableCheckpoint(ModelCheckpoint):

@@ -150,7 +150,14 @@ def quiet_lightning() -> None:
 
 
 def _is_not_chatter(record: logging.LogRecord) -> bool:
-    chatter = ("GPU available", "TPU available", "Loading `train", "\U0001f4a1 Tip", "`weights_only` was not set")
+    chatter = (
+        "GPU available",
+        "TPU available",
+        "Loading `train",
+        "\U0001f4a1 Tip",
+        "`weights_only` was not set",
+        "\nDetected KeyboardInterrupt",  # the doors say so
+    )
     return not record.getMessage().startswith(chatter)
 
 
