@@ -27,6 +27,7 @@ ScheduleName = Enum("ScheduleName", ["halving", "warmup_cosine"])
 LoggerName = Enum("LoggerName", ["wandb", "tensorboard", "csv"])
 MetricName = Enum("MetricName", ["si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi"])
 Precision = Enum("Precision", ["fp32", "fp16", "bf16"])
+Memory = Enum("Memory", ["lean", "plain", "checkpoint"])
 Accelerator = Enum("Accelerator", ["auto", "cpu", "gpu", "mps"])
 Split = Enum("Split", ["train", "validation", "test"])
 
@@ -165,6 +166,7 @@ class TrainerConfig:
     gradient_clip_norm: float = 5.0
     accumulate_grad_batches: int = 4
     precision: Precision = Precision.fp16
+    memory: Memory = Memory.lean  # what is kept for the backward pass; the gradients are the same
     accelerator: Accelerator = Accelerator.auto
     devices: int = 1
     num_nodes: int = 1
@@ -203,6 +205,8 @@ class Config:
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
         require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
+        if self.trainer.memory is Memory.checkpoint and self.model.norm is NormName.BN:
+            raise InputError("trainer.memory: checkpoint would count batches twice in model.norm=BN; use lean or plain")
 
 
 @dataclass

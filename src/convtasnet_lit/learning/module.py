@@ -40,6 +40,7 @@ class SeparationModule(LightningModule):
         self.config = typed(Config, config)
         data = self.config.data
         self.network = ConvTasNet(data.num_speakers, **config["model"])
+        self.network.memory = self.config.trainer.memory.name
         self.validation_loss = MeanMetric()
         self.validation_metrics = SeparationMetrics([metric.name for metric in self.config.metrics], data.sample_rate)
 

@@ -17,6 +17,7 @@ _FREE = {
     "trainer.max_epochs",
     "trainer.progress_bar",
     "trainer.accelerator",
+    "trainer.memory",
     "data.num_workers",
     "data.download",
     "data.store",

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.separator import Separator, named_activation
+from convtasnet_lit.model.separator import Separator, named_activation, recomputed
+
+MEMORY = ("lean", "plain", "checkpoint")
 
 
 class Encoder(nn.Module):
@@ -132,6 +134,22 @@ class ConvTasNet(nn.Module):
         """
         return self.kernel_size + (self.receptive_field_frames - 1) * self.stride
 
+    @property
+    def memory(self) -> str:
+        """What is kept for the backward pass; outputs and gradients are the same.
+
+        `plain`: all that autograd asks for. `lean`: of each gLN block its input and the product of its first
+        convolution. `checkpoint`: of each block its input alone, a tenth more work. With cLN and BN, `lean` spares only
+        the masks and what is made from them.
+        """
+        return self.separator.memory
+
+    @memory.setter
+    def memory(self, memory: str) -> None:
+        if memory not in MEMORY:
+            raise ValueError(f"memory must be one of {', '.join(MEMORY)}, not {memory!r}")
+        self.separator.memory = memory
+
     def receptive_field_seconds(self, sample_rate: int) -> float:
         """The receptive field in seconds at a sample rate in Hz."""
         return self.receptive_field / sample_rate
@@ -160,10 +178,18 @@ class ConvTasNet(nn.Module):
         samples = mixture.shape[-1]
         left, right = self._padding(samples)
         features = self.encoder(functional.pad(mixture, (left, right)))  # (batch, N, frames)
-        masks = self.separator(features)  # (batch, sources, N, frames)
-        decoded = self.decoder(masks * features.unsqueeze(1))  # (batch, sources, left + samples + right)
+        skips = self.separator.skip_sum(features)  # (batch, Sc, frames)
+        if self.memory == "plain":
+            decoded, masks = self._masked(features, skips)
+        else:
+            decoded, masks = recomputed(self._masked, features, skips)
         # With edge padding this crops; without it, it appends the zeros of an incomplete last frame.
         return functional.pad(decoded, (-left, samples + left - decoded.shape[-1])), masks
+
+    def _masked(self, features: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
+        """The decoded sources (batch, sources, padded samples) and their masks (batch, sources, N, frames)."""
+        masks = self.separator.masks(skips)
+        return self.decoder(masks * features.unsqueeze(1)), masks
 
     @torch.no_grad()
     def _start_as_identity(self) -> None:

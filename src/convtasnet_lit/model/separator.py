@@ -1,9 +1,14 @@
 """The separator: a temporal convolutional network that estimates masks (Luo & Mesgarani, 2019, figures 1B and 1C)."""
 
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from convtasnet_lit.model.lean import Weights, lean_block
 from convtasnet_lit.model.norms import make_norm
 
 
@@ -34,7 +39,9 @@ class ConvBlock(nn.Module):
     ) -> None:
         super().__init__()
         context = (kernel_size - 1) * dilation
-        self.left_padding = context if causal else 0  # else the convolution pads both sides itself
+        self.causal = causal
+        self.dilation = dilation
+        self.left = context if causal else context // 2  # frames that the depthwise convolution reads before the first
         self.expand = nn.Conv1d(bottleneck_channels, hidden_channels, 1)
         self.expand_prelu = nn.PReLU()
         self.expand_norm = make_norm(norm, hidden_channels)
@@ -42,7 +49,7 @@ class ConvBlock(nn.Module):
             hidden_channels,
             hidden_channels,
             kernel_size,
-            padding=0 if causal else context // 2,
+            padding=0 if causal else self.left,
             dilation=dilation,
             groups=hidden_channels,
         )
@@ -51,19 +58,48 @@ class ConvBlock(nn.Module):
         self.residual = nn.Conv1d(hidden_channels, bottleneck_channels, 1) if residual else None
         self.skip = nn.Conv1d(hidden_channels, skip_channels, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, B, frames) -> the next block's input (batch, B, frames) and the skip output (batch, Sc, frames)."""
+    def forward(self, x: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, B, frames) and the skip outputs' sum so far (batch, Sc, frames) -> the same for the next block."""
         hidden = self.expand_norm(self.expand_prelu(self.expand(x)))  # (batch, H, frames)
-        if self.left_padding:
-            hidden = functional.pad(hidden, (self.left_padding, 0))
+        if self.causal:
+            hidden = functional.pad(hidden, (self.left, 0))
         hidden = self.depthwise(hidden)
         hidden = self.depthwise_norm(self.depthwise_prelu(hidden))
         output = x if self.residual is None else x + self.residual(hidden)  # (batch, B, frames)
-        return output, self.skip(hidden)
+        return output, skips + self.skip(hidden)
+
+    def forward_lean(self, x: Tensor, skips: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
+        """Compute the same and keep less for the backward pass; needs gLN.
+
+        Args:
+            x: (batch, B, frames).
+            skips: (batch, Sc, frames).
+            recompute: Keep x alone, not also what the expanding convolution made of it.
+        """
+        own = dict(self.named_parameters())
+        weights = Weights(
+            expand=own["expand.weight"][:, :, 0],
+            expand_bias=own["expand.bias"],
+            slope=own["expand_prelu.weight"],
+            norm=own["expand_norm.weight"],
+            norm_bias=own["expand_norm.bias"],
+            taps=own["depthwise.weight"][:, 0],
+            taps_bias=own["depthwise.bias"],
+            mixed_slope=own["depthwise_prelu.weight"],
+            mixed_norm=own["depthwise_norm.weight"],
+            mixed_norm_bias=own["depthwise_norm.bias"],
+            skip=own["skip.weight"][:, :, 0],
+            skip_bias=own["skip.bias"],
+            residual=None if self.residual is None else own["residual.weight"][:, :, 0],
+            residual_bias=own.get("residual.bias"),
+        )
+        return lean_block(x, skips, weights, self.dilation, self.left, recompute)
 
 
 class Separator(nn.Module):
     """Estimate one mask a source from the mixture's features with a temporal convolutional network (figure 1B).
+
+    `memory` says what is kept for the backward pass: see `ConvTasNet.memory`.
 
     Args:
         num_sources: C in the paper.
@@ -95,6 +131,8 @@ class Separator(nn.Module):
     ) -> None:
         super().__init__()
         self.num_sources = num_sources
+        self.norm = norm
+        self.memory = "lean"
         self.input_norm = make_norm(norm, num_filters)
         self.bottleneck = nn.Conv1d(num_filters, bottleneck_channels, 1)
         dilations = [2**x for _ in range(num_repeats) for x in range(num_blocks)]
@@ -110,14 +148,36 @@ class Separator(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, N, frames) -> masks (batch, sources, N, frames)."""
-        x = self.bottleneck(self.input_norm(features))  # (batch, B, frames)
-        skips: Tensor | float = 0.0
-        for block in self.blocks:
-            x, skip = block(x)
-            skips = skips + skip  # (batch, Sc, frames)
+        return self.masks(self.skip_sum(features))
+
+    def skip_sum(self, features: Tensor) -> Tensor:
+        """(batch, N, frames) -> the sum of the blocks' skip outputs (batch, Sc, frames)."""
+        x = self._bottleneck(features)  # (batch, B, frames)
+        skips = x.new_zeros(len(x), self.output.in_channels, x.shape[-1])
+        for block in cast(Iterable[ConvBlock], self.blocks):
+            if self.norm == "gLN" and self.memory != "plain":
+                x, skips = block.forward_lean(x, skips, recompute=self.memory == "checkpoint")
+            elif self.memory == "checkpoint":
+                x, skips = recomputed(block, x, skips)
+            else:
+                x, skips = block(x, skips)
+        return skips
+
+    def masks(self, skips: Tensor) -> Tensor:
+        """(batch, Sc, frames) -> masks (batch, sources, N, frames)."""
         scores = self.output(self.output_prelu(skips))  # (batch, sources * N, frames)
         masks: Tensor = self.mask_activation(scores.unflatten(1, (self.num_sources, -1)))
         return masks
+
+    def _bottleneck(self, features: Tensor) -> Tensor:
+        if self.memory == "plain" or self.norm == "BN":  # recomputed, a batch norm would count its batch twice
+            return self.bottleneck(self.input_norm(features))  # type: ignore[no-any-return]
+        return recomputed(lambda x: self.bottleneck(self.input_norm(x)), features)  # type: ignore[no-any-return]
+
+
+def recomputed(function: Callable[..., Any], *inputs: Tensor) -> Any:
+    """Call a function whose intermediate results are computed anew in the backward pass instead of kept."""
+    return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
 class _SourceSoftmax(nn.Module):

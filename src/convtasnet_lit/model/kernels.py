@@ -1,0 +1,126 @@
+"""The passes on a CPU, compiled from `passes.cpp` by the machine's own compiler: once, in about a second."""
+
+import ctypes
+import hashlib
+import logging
+import os
+import shlex
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from convtasnet_lit.files import written_whole
+from convtasnet_lit.model.passes import Hidden
+
+_SOURCE = Path(__file__).with_name("passes.cpp")
+_FLAGS = shlex.split("-std=c++17 -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC")
+_REALS = {torch.float32: "float", torch.float64: "double"}
+_TENSORS = ("bias", "slope", "scale", "shift", "taps", "taps_bias", "mixed_slope")
+_SIZES = ("rows", "channels", "frames", "num_taps", "dilation", "left", "right")
+
+
+class _Struct(ctypes.Structure):
+    """`Hidden` of passes.cpp."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in _TENSORS] + [(name, ctypes.c_int64) for name in _SIZES]
+
+
+class Kernels:
+    """The four functions of `passes`, compiled for one precision.
+
+    Args:
+        real: `float` or `double`.
+
+    Raises:
+        OSError: There is no compiler, or it failed.
+    """
+
+    def __init__(self, real: str) -> None:
+        self._library = ctypes.CDLL(str(_compiled(real)))
+
+    def moments(self, y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """See `passes.moments`."""
+        none = y.new_empty(0)
+        hidden = Hidden(bias, slope, none, none, y.new_empty(0, 1), none, none, 1, 0)
+        sums = y.new_empty(2, *y.shape[:2])
+        self._call("moments", y, hidden, y, *sums)
+        return sums[0], sums[1]
+
+    def mix(self, y: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor, Tensor]:
+        """See `passes.mix`."""
+        q, sums = torch.empty_like(y), y.new_empty(2, *y.shape[:2])
+        self._call("mix", y, hidden, y, q, *sums)
+        return q, sums[0], sums[1]
+
+    def mix_backward(
+        self, gradient: Tensor, y: Tensor, hidden: Hidden, constant: Tensor, linear: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See `passes.mix_backward`; the gradient of z takes the place of the one given."""
+        slopes = y.new_empty(y.shape[:2])
+        correlations, sums = y.new_empty(2, *y.shape[:2], hidden.taps.shape[1])
+        self._call(
+            "mix_backward",
+            y,
+            hidden,
+            gradient,
+            y,
+            constant.contiguous(),
+            linear.contiguous(),
+            slopes,
+            correlations,
+            sums,
+        )
+        return gradient, slopes, correlations, sums
+
+    def expand_backward(
+        self, gradient: Tensor, y: Tensor, hidden: Hidden, constant: Tensor, linear: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `passes.expand_backward`; the gradient of y takes the place of the one given."""
+        slopes, sums = y.new_empty(2, *y.shape[:2])
+        added = constant.contiguous(), linear.contiguous()
+        self._call("expand_backward", y, hidden, gradient, y, *added, slopes, sums)
+        return gradient, slopes, sums
+
+    def _call(self, name: str, y: Tensor, hidden: Hidden, *tensors: Tensor) -> None:
+        parts = [getattr(hidden, part).contiguous() for part in _TENSORS]  # kept alive until the call returns
+        batch, channels, frames = y.shape
+        sizes = batch * channels, channels, frames, hidden.taps.shape[1], hidden.dilation, hidden.left, hidden.right
+        struct = _Struct(*(part.data_ptr() for part in parts), *sizes)
+        assert all(tensor.is_contiguous() for tensor in tensors)
+        self._library[name](ctypes.byref(struct), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))
+
+
+def kernels_for(x: Tensor) -> Kernels | None:
+    """Return the kernels for tensors like this one, if there are any.
+
+    Args:
+        x: float32 and float64 on a CPU have kernels, where a C++ compiler is installed.
+    """
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.dtype not in _REALS:
+        return None  # torch's compiler makes its own kernels from `passes`
+    return _loaded(_REALS[x.dtype])
+
+
+@cache
+def _loaded(real: str) -> Kernels | None:
+    try:
+        return Kernels(real)
+    except (OSError, subprocess.CalledProcessError) as error:
+        logging.getLogger(__name__).warning("slower without a C++ compiler that knows OpenMP: %s", error)
+        return None
+
+
+def _compiled(real: str) -> Path:
+    """The shared library in the user's cache; its name stands for the source, the compiler and the processor."""
+    command = [*shlex.split(os.environ.get("CXX", "c++")), *_FLAGS, f"-DREAL={real}"]
+    macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], check=True, capture_output=True).stdout
+    key = hashlib.sha256(macros + _SOURCE.read_bytes()).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "convtasnet_lit"
+    library = folder / f"passes-{real}-{key}.so"
+    if not library.is_file():
+        with written_whole(library) as partial:
+            subprocess.run([*command, str(_SOURCE), "-o", str(partial)], check=True, capture_output=True)
+    return library

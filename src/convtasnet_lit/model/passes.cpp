@@ -1,0 +1,179 @@
+// The four passes of passes.py over (batch, channels, frames), each in one sweep over memory.
+//
+// A row is one channel of one mixture, and the threads share the rows out. All loops run along the frames of a row, so
+// what they need again is still in the cache. kernels.py compiles this file with -DREAL=float or -DREAL=double.
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+using real = REAL;
+
+// What turns y into q: passes.Hidden, and the sizes. kernels.py mirrors it.
+struct Hidden {
+    const real *bias, *slope, *scale, *shift, *taps, *taps_bias, *mixed_slope;
+    int64_t rows, channels, frames, num_taps, dilation, left, right;
+};
+
+namespace {
+
+real prelu(real x, real slope) { return x > 0 ? x : slope * x; }
+
+// A row between zeros, for a convolution to read beyond its ends.
+class PaddedRow {
+  public:
+    PaddedRow(int64_t left, int64_t frames, int64_t right)
+        : values(left + frames + right), first(values.data() + left) {}
+    operator real *() { return first; }
+
+  private:
+    std::vector<real> values;
+    real *first;
+};
+
+// output[t] = bias + the sum over k of taps[k] * input[t + start + k * step]
+void convolve(const real *input, real *output, const real *taps, real bias, int64_t start, int64_t step,
+              const Hidden &hidden) {
+    const int64_t frames = hidden.frames;
+    if (hidden.num_taps == 3) {  // the paper's kernel, in one loop
+        const real w0 = taps[0], w1 = taps[1], w2 = taps[2];
+        const real *x0 = input + start, *x1 = x0 + step, *x2 = x1 + step;
+#pragma omp simd
+        for (int64_t t = 0; t < frames; t++) output[t] = bias + w0 * x0[t] + w1 * x1[t] + w2 * x2[t];
+        return;
+    }
+    std::fill(output, output + frames, bias);
+    for (int64_t k = 0; k < hidden.num_taps; k++) {
+        const real w = taps[k], *x = input + start + k * step;
+#pragma omp simd
+        for (int64_t t = 0; t < frames; t++) output[t] += w * x[t];
+    }
+}
+
+}  // namespace
+
+extern "C" void moments(const Hidden &hidden, const real *input, real *sum, real *square_sum) {
+#pragma omp parallel for
+    for (int64_t row = 0; row < hidden.rows; row++) {
+        const real *y = input + row * hidden.frames;
+        const real bias = hidden.bias[row % hidden.channels], slope = *hidden.slope;
+        real s = 0, squares = 0;
+#pragma omp simd reduction(+ : s, squares)
+        for (int64_t t = 0; t < hidden.frames; t++) {
+            const real p = prelu(y[t] + bias, slope);
+            s += p;
+            squares += p * p;
+        }
+        sum[row] = s;
+        square_sum[row] = squares;
+    }
+}
+
+extern "C" void mix(const Hidden &hidden, const real *input, real *output, real *sum, real *square_sum) {
+#pragma omp parallel
+    {
+        PaddedRow h(hidden.left, hidden.frames, hidden.right);
+#pragma omp for
+        for (int64_t row = 0; row < hidden.rows; row++) {
+            const int64_t channel = row % hidden.channels;
+            const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
+            const real bias = hidden.bias[channel], slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
+            const real scale = hidden.scale[row], shift = hidden.shift[row];
+            real *q = output + row * hidden.frames, *const padded = h;
+#pragma omp simd
+            for (int64_t t = 0; t < hidden.frames; t++) padded[t] = prelu(y[t] + bias, slope) * scale + shift;
+            convolve(padded, q, taps, hidden.taps_bias[channel], -hidden.left, hidden.dilation, hidden);
+            real s = 0, squares = 0;
+#pragma omp simd reduction(+ : s, squares)
+            for (int64_t t = 0; t < hidden.frames; t++) {
+                const real mixed = prelu(q[t], mixed_slope);
+                q[t] = mixed;
+                s += mixed;
+                squares += mixed * mixed;
+            }
+            sum[row] = s;
+            square_sum[row] = squares;
+        }
+    }
+}
+
+// The gradient becomes that of z.
+extern "C" void mix_backward(const Hidden &hidden, real *gradient, const real *input, const real *constant,
+                             const real *linear, real *slope_gradient, real *correlation, real *window_sum) {
+#pragma omp parallel
+    {
+        PaddedRow padded_p(hidden.left, hidden.frames, hidden.right), padded_h(hidden.left, hidden.frames, hidden.right);
+        real *const p = padded_p, *const h = padded_h;
+        std::vector<real> mixed(hidden.frames);
+        real *const z = mixed.data();
+#pragma omp for
+        for (int64_t row = 0; row < hidden.rows; row++) {
+            const int64_t channel = row % hidden.channels;
+            const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
+            const real bias = hidden.bias[channel], slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
+            const real scale = hidden.scale[row], shift = hidden.shift[row];
+            const real added = constant[row], per_q = linear[row];
+            real *g = gradient + row * hidden.frames, slopes = 0;
+#pragma omp simd
+            for (int64_t t = 0; t < hidden.frames; t++) {
+                p[t] = prelu(y[t] + bias, slope);
+                h[t] = p[t] * scale + shift;
+            }
+            convolve(h, z, taps, hidden.taps_bias[channel], -hidden.left, hidden.dilation, hidden);
+#pragma omp simd reduction(+ : slopes)
+            for (int64_t t = 0; t < hidden.frames; t++) {
+                const real q_gradient = g[t] + added + per_q * prelu(z[t], mixed_slope);
+                slopes += z[t] > 0 ? real(0) : q_gradient * z[t];
+                g[t] = z[t] > 0 ? q_gradient : mixed_slope * q_gradient;
+            }
+            slope_gradient[row] = slopes;
+            for (int64_t k = 0; k < hidden.num_taps; k++) {
+                const int64_t ahead = k * hidden.dilation - hidden.left;
+                const int64_t begin = std::clamp<int64_t>(-ahead, 0, hidden.frames);
+                const int64_t end = std::clamp<int64_t>(hidden.frames - ahead, 0, hidden.frames);
+                const real *read = p + ahead;
+                real product = 0, s = 0;
+#pragma omp simd reduction(+ : product, s)
+                for (int64_t t = begin; t < end; t++) {
+                    product += g[t] * read[t];
+                    s += g[t];
+                }
+                correlation[row * hidden.num_taps + k] = product;
+                window_sum[row * hidden.num_taps + k] = s;
+            }
+        }
+    }
+}
+
+// The gradient becomes that of y.
+extern "C" void expand_backward(const Hidden &hidden, real *gradient, const real *input, const real *constant,
+                                const real *linear, real *slope_gradient, real *sum) {
+#pragma omp parallel
+    {
+        PaddedRow padded(hidden.right, hidden.frames, hidden.left);
+        std::vector<real> convolved(hidden.frames);
+        real *const z_gradient = padded, *const h_gradient = convolved.data();
+#pragma omp for
+        for (int64_t row = 0; row < hidden.rows; row++) {
+            const int64_t channel = row % hidden.channels;
+            const real *taps = hidden.taps + channel * hidden.num_taps;
+            const real bias = hidden.bias[channel], slope = *hidden.slope, scale = hidden.scale[row];
+            const real added = constant[row], per_p = linear[row];
+            const real *y = input + row * hidden.frames;
+            real *g = gradient + row * hidden.frames, slopes = 0, s = 0;
+            std::copy_n(g, hidden.frames, z_gradient);
+            convolve(z_gradient, h_gradient, taps, 0, hidden.left, -hidden.dilation, hidden);
+#pragma omp simd reduction(+ : slopes, s)
+            for (int64_t t = 0; t < hidden.frames; t++) {
+                const real biased = y[t] + bias;
+                const real p_gradient = scale * h_gradient[t] + added + per_p * prelu(biased, slope);
+                const real y_gradient = biased > 0 ? p_gradient : slope * p_gradient;
+                slopes += biased > 0 ? real(0) : p_gradient * biased;
+                s += y_gradient;
+                g[t] = y_gradient;
+            }
+            slope_gradient[row] = slopes;
+            sum[row] = s;
+        }
+    }
+}
