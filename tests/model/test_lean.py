@@ -36,6 +36,11 @@ def outputs_and_gradients(compute: Callable[..., tuple[Tensor, Tensor]], block: 
     return [*outputs, *torch.autograd.grad(loss, [x, skips, *block.parameters()])]
 
 
+def lean_forward(block: ConvBlock, x: Tensor, skips: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
+    state = block.forward_lean(torch.cat([x, skips], 1), recompute)
+    return (x, state) if block.residual is None else (state[:, :4], state[:, 4:])
+
+
 @pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_a_lean_block_equals_the_plain_one(
 ) -> None:
     block = block_of(kernel_size, dilation, residual)
     plain = outputs_and_gradients(block, block, frames)
-    found = outputs_and_gradients(lambda x, skips: block.forward_lean(x, skips, recompute), block, frames)
+    found = outputs_and_gradients(lambda x, skips: lean_forward(block, x, skips, recompute), block, frames)
     for ours, theirs in zip(found, plain, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -56,7 +61,7 @@ def test_a_lean_block_equals_the_plain_one(
 def test_gradients_are_those_of_finite_differences() -> None:
     block = block_of()
     inputs = [torch.randn(2, channels, 9, dtype=torch.float64, requires_grad=True) for channels in (4, 6)]
-    assert torch.autograd.gradcheck(lambda x, s, *_: block.forward_lean(x, s, True), [*inputs, *block.parameters()])
+    assert torch.autograd.gradcheck(lambda x, s, *_: lean_forward(block, x, s, True), [*inputs, *block.parameters()])
 
 
 def whole_gradient(network: ConvTasNet, mixture: Tensor, memory: str) -> tuple[Tensor, Tensor]:

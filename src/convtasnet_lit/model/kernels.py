@@ -18,7 +18,7 @@ from convtasnet_lit.model.passes import Hidden
 _SOURCE = Path(__file__).with_name("passes.cpp")
 _FLAGS = shlex.split("-std=c++17 -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC")
 _REALS = {torch.float32: "float", torch.float64: "double"}
-_TENSORS = ("bias", "slope", "scale", "shift", "taps", "taps_bias", "mixed_slope")
+_TENSORS = ("slope", "scale", "shift", "taps", "bias", "mixed_slope")
 _SIZES = ("rows", "channels", "frames", "num_taps", "dilation", "left", "right")
 
 
@@ -41,10 +41,10 @@ class Kernels:
     def __init__(self, real: str) -> None:
         self._library = ctypes.CDLL(str(_compiled(real)))
 
-    def moments(self, y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """See `passes.moments`."""
         none = y.new_empty(0)
-        hidden = Hidden(bias, slope, none, none, y.new_empty(0, 1), none, none, 1, 0)
+        hidden = Hidden(slope, none, none, y.new_empty(0, 1), none, none, 1, 0)
         sums = y.new_empty(2, *y.shape[:2])
         self._call("moments", y, hidden, y, *sums)
         return sums[0], sums[1]
@@ -86,8 +86,9 @@ class Kernels:
 
     def _call(self, name: str, y: Tensor, hidden: Hidden, *tensors: Tensor) -> None:
         parts = [getattr(hidden, part).contiguous() for part in _TENSORS]  # kept alive until the call returns
-        batch, channels, frames = y.shape
-        sizes = batch * channels, channels, frames, hidden.taps.shape[1], hidden.dilation, hidden.left, hidden.right
+        (batch, channels, frames), num_taps = y.shape, hidden.taps.shape[1]
+        right = (num_taps - 1) * hidden.dilation - hidden.left
+        sizes = batch * channels, channels, frames, num_taps, hidden.dilation, hidden.left, right
         struct = _Struct(*(part.data_ptr() for part in parts), *sizes)
         assert all(tensor.is_contiguous() for tensor in tensors)
         self._library[name](ctypes.byref(struct), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))
@@ -99,8 +100,8 @@ def kernels_for(x: Tensor) -> Kernels | None:
     Args:
         x: float32 and float64 on a CPU have kernels, where a C++ compiler is installed.
     """
-    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.dtype not in _REALS:
-        return None  # torch's compiler makes its own kernels from `passes`
+    if x.device.type != "cpu" or x.dtype not in _REALS:
+        return None
     return _loaded(_REALS[x.dtype])
 
 

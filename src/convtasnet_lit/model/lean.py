@@ -85,111 +85,106 @@ class Weights(NamedTuple):
     residual_bias: Tensor | None
 
 
-def lean_block(
-    x: Tensor, skips: Tensor, weights: Weights, dilation: int, left: int, recompute: bool
-) -> tuple[Tensor, Tensor]:
+def lean_block(state: Tensor, weights: Weights, dilation: int, left: int, recompute: bool) -> Tensor:
     """Compute what a gLN `ConvBlock` computes.
 
     Args:
-        x: (batch, B, frames).
-        skips: The sum of the skip outputs so far, (batch, Sc, frames).
+        state: The block's input x above the sum of the skip outputs so far, (batch, B + Sc, frames).
         weights: Of the block.
         dilation: Frames from one tap to the next.
         left: Zeros before the first frame.
-        recompute: Keep the input alone for the backward pass, and multiply it anew there.
+        recompute: Keep x alone for the backward pass, and expand it anew there.
 
     Returns:
-        The next block's input and sum, shaped as they came.
+        The next state, or of the last block the skip outputs' sum.
     """
-    device = x.device.type
+    device = state.device.type
     if torch.is_autocast_enabled(device):
-        x, skips = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (x, skips))
+        state = state.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):  # precision is chosen by hand: products in x's, sums in the weights'
-        return _LeanBlock.apply(x, skips, dilation, left, recompute, *weights)  # type: ignore[no-any-return,no-untyped-call]
+        return _LeanBlock.apply(state, dilation, left, recompute, *weights)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _LeanBlock(Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, skips: Tensor, dilation: int, left: int, recompute: bool, *parameters: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        weights, do = Weights(*parameters), kernels_for(x) or passes
-        y = _product(weights.expand, x)  # (batch, H, frames)
-        inner = _statistics(do.moments(y, weights.expand_bias, weights.slope), y)
-        hidden = _hidden(weights, inner, dilation, left)
-        q, *sums = do.mix(y, hidden)  # (batch, H, frames)
+    def forward(ctx: Any, state: Tensor, dilation: int, left: int, recompute: bool, *parameters: Tensor) -> Tensor:
+        weights, do = Weights(*parameters), kernels_for(state) or passes
+        x = state[:, : weights.expand.shape[1]].clone()  # a view would keep all of the state
+        y = _expanded(x, weights)  # (batch, H, frames)
+        inner = _statistics(do.moments(y, weights.slope), y)
+        q, *sums = do.mix(y, _hidden(weights, inner, dilation, left))  # q: (batch, H, frames)
         outer = _statistics((sums[0], sums[1]), y)
         ctx.dilation, ctx.left = dilation, left
         ctx.save_for_backward(x, None if recompute else y, *inner, *outer, *parameters)
+
+        output, bias = _output(weights)
         norm = Normalization(*outer, weights.mixed_norm, weights.mixed_norm_bias)
-        skips_out = _added(skips, weights.skip, weights.skip_bias, norm, q)
-        if weights.residual is None or weights.residual_bias is None:
-            return x, skips_out
-        return _added(x, weights.residual, weights.residual_bias, norm, q), skips_out
+        biased = state[:, -len(output) :] + (norm.shift @ output.T + bias).unsqueeze(-1).to(x.dtype)
+        output = (output * norm.scale.unsqueeze(1)).to(x.dtype)  # (batch, B + Sc, H)
+        return biased.baddbmm_(output, q)
 
     @staticmethod
-    def backward(ctx: Any, x_gradient: Tensor, skips_gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *kept = ctx.saved_tensors
-        weights, do = Weights(*kept[4:]), kernels_for(x) or passes
+        weights = Weights(*kept[4:])
         norm = Normalization(kept[0], kept[1], weights.norm, weights.norm_bias)
         mixed_norm = Normalization(kept[2], kept[3], weights.mixed_norm, weights.mixed_norm_bias)
-        hidden = _hidden(weights, (kept[0], kept[1]), ctx.dilation, ctx.left)
-        if y is None:
-            y = _product(weights.expand, x)
-
-        gradient, constant, linear, output_gradients = _projected_backward(
-            weights, mixed_norm, do.mix(y, hidden)[0], x_gradient, skips_gradient
-        )
-        gradient, mixed_slope, correlations, sums = do.mix_backward(gradient, y, hidden, constant, linear)
-        constant, linear, norm_weight, norm_bias = norm.backward(
-            (weights.taps * sums).sum(-1), (weights.taps * correlations).sum(-1), x.shape[-1]
-        )
-        gradient, slope, expand_bias = do.expand_backward(gradient, y, hidden, constant, linear)
-
-        parameters = Weights(
-            expand=torch.bmm(gradient, x.transpose(1, 2)).sum(0, dtype=weights.expand.dtype),
-            expand_bias=expand_bias.sum(0),
-            slope=slope.sum().view(1),
-            norm=norm_weight,
-            norm_bias=norm_bias,
-            taps=(norm.scale.unsqueeze(-1) * correlations + norm.shift.unsqueeze(-1) * sums).sum(0),
-            taps_bias=sums[..., ctx.left // ctx.dilation].sum(0),  # the tap that reads the frame it writes
-            mixed_slope=mixed_slope.sum().view(1),
-            **output_gradients,
-        )
-        back = weights.expand.T.to(x.dtype).expand(len(x), -1, -1)
-        return torch.baddbmm(x_gradient, back, gradient), skips_gradient, None, None, None, *parameters
+        with torch.autocast(x.device.type, enabled=False):
+            if y is None:
+                y = _expanded(x, weights)
+            hidden = _hidden(weights, (kept[0], kept[1]), ctx.dilation, ctx.left)
+            gradients = _gradients(gradient, x, y, weights, norm, mixed_norm, hidden)
+        return gradients[0], None, None, None, *gradients[1:]
 
 
-def _projected_backward(
-    weights: Weights, norm: Normalization, q: Tensor, x_gradient: Tensor, skips_gradient: Tensor
-) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
-    """Go back through the convolutions at the end and the norm before them, to q.
+def _gradients(
+    gradient: Tensor,
+    x: Tensor,
+    y: Tensor,
+    weights: Weights,
+    norm: Normalization,
+    mixed_norm: Normalization,
+    hidden: Hidden,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of the state and of the weights, in their order, from that of the state that came out."""
+    do, frames = kernels_for(x) or passes, x.shape[-1]
 
-    Returns:
-        Three parts of q's gradient, which is the first + the second + the third * q, and those of the parameters.
-    """
-    output, gradient, split = weights.skip, skips_gradient, 0  # (B + Sc, H), (batch, B + Sc, frames)
-    if weights.residual is not None:
-        output, split = torch.cat([weights.residual, weights.skip]), len(weights.residual)
-        gradient = torch.cat([x_gradient, skips_gradient], 1)
-    sums = gradient.sum(-1, dtype=output.dtype)  # (batch, B + Sc)
-    products = torch.bmm(gradient, q.transpose(1, 2)).to(output.dtype)  # (batch, B + Sc, H)
-    constant, linear, norm_weight, norm_bias = norm.backward(
-        sums @ output, (output * products).sum(1), gradient.shape[-1]
+    # the convolution at the end, with the norm in its weights
+    output, _ = _output(weights)  # (B + Sc, H)
+    output_bias = gradient.sum(-1, dtype=output.dtype)  # (batch, B + Sc)
+    products = torch.bmm(gradient, do.mix(y, hidden)[0].transpose(1, 2)).to(output.dtype)  # (batch, B + Sc, H)
+    constant, linear, mixed_norm_weight, mixed_norm_bias = mixed_norm.backward(
+        output_bias @ output, (output * products).sum(1), frames
     )
-    back = (output * norm.scale.unsqueeze(1)).transpose(1, 2).to(q.dtype)  # (batch, H, B + Sc)
-    output_gradient = torch.einsum("boh,bh->oh", products, norm.scale) + sums.T @ norm.shift
-    bias_gradient = sums.sum(0)
-    parameters = {
-        "mixed_norm": norm_weight,
-        "mixed_norm_bias": norm_bias,
-        "skip": output_gradient[split:],
-        "skip_bias": bias_gradient[split:],
-        "residual": output_gradient[:split] if split else None,
-        "residual_bias": bias_gradient[:split] if split else None,
-    }
-    return torch.bmm(back, gradient), constant, linear, parameters
+    back = (output * mixed_norm.scale.unsqueeze(1)).transpose(1, 2).to(x.dtype)  # (batch, H, B + Sc)
+    output = torch.einsum("boh,bh->oh", products, mixed_norm.scale) + output_bias.T @ mixed_norm.shift
+    output_bias = output_bias.sum(0)
+
+    # the depthwise convolution
+    z_gradient, mixed_slope, correlations, sums = do.mix_backward(
+        torch.bmm(back, gradient), y, hidden, constant, linear
+    )
+    taps = (norm.scale.unsqueeze(-1) * correlations + norm.shift.unsqueeze(-1) * sums).sum(0)
+    taps_bias = sums[..., hidden.left // hidden.dilation].sum(0)  # the tap that reads the frame it writes
+    constant, linear, norm_weight, norm_bias = norm.backward(
+        (weights.taps * sums).sum(-1), (weights.taps * correlations).sum(-1), frames
+    )
+
+    # the expanding convolution
+    y_gradient, slope, expand_bias = do.expand_backward(z_gradient, y, hidden, constant, linear)
+    expand = torch.bmm(y_gradient, x.transpose(1, 2)).sum(0, dtype=weights.expand.dtype)
+    back = weights.expand.T.to(x.dtype).expand(len(x), -1, -1)
+    rows = len(weights.skip)
+    if weights.residual is None:
+        state, residual, residual_bias = torch.cat([torch.bmm(back, y_gradient), gradient], 1), None, None
+    else:
+        x_gradient = torch.baddbmm(gradient[:, :-rows], back, y_gradient)
+        state = torch.cat([x_gradient, gradient[:, -rows:]], 1)
+        residual, residual_bias = output[:-rows], output_bias[:-rows]
+
+    first = expand, expand_bias.sum(0), slope.sum().view(1), norm_weight, norm_bias
+    second = taps, taps_bias, mixed_slope.sum().view(1), mixed_norm_weight, mixed_norm_bias
+    return state, *first, *second, output[-rows:], output_bias[-rows:], residual, residual_bias
 
 
 def _statistics(sums: tuple[Tensor, Tensor], y: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,18 +197,17 @@ def _hidden(weights: Weights, statistics: tuple[Tensor, Tensor], dilation: int, 
     norm = Normalization(*statistics, weights.norm, weights.norm_bias)
     affine = norm.scale, norm.shift
     depthwise = weights.taps, weights.taps_bias
-    return Hidden(weights.expand_bias, weights.slope, *affine, *depthwise, weights.mixed_slope, dilation, left)
+    return Hidden(weights.slope, *affine, *depthwise, weights.mixed_slope, dilation, left)
 
 
-def _product(matrix: Tensor, x: Tensor) -> Tensor:
-    """(channels out, channels in) times (batch, channels in, frames)."""
-    return torch.bmm(matrix.to(x.dtype).expand(len(x), -1, -1), x)
+def _expanded(x: Tensor, weights: Weights) -> Tensor:
+    """Y: the expanding convolution of x."""
+    matrices = weights.expand.to(x.dtype).expand(len(x), -1, -1)
+    return torch.baddbmm(weights.expand_bias[:, None].to(x.dtype), matrices, x)
 
 
-def _added(x: Tensor, matrix: Tensor, bias: Tensor, norm: Normalization, q: Tensor) -> Tensor:
-    """X + the 1x1 convolution of the normalized q; the norm goes into the convolution's weights."""
-    matrices = (matrix * norm.scale.unsqueeze(1)).to(x.dtype)  # (batch, channels of x, H)
-    start = x + (norm.shift @ matrix.T + bias).unsqueeze(-1).to(x.dtype)
-    if torch.compiler.is_compiling():  # compiled by torch 2.11, a Function that works in place has gradients of zero
-        return torch.baddbmm(start, matrices, q)
-    return start.baddbmm_(matrices, q)
+def _output(weights: Weights) -> tuple[Tensor, Tensor]:
+    """The convolutions at the end as one: (B + Sc, H) or (Sc, H), and its bias."""
+    if weights.residual is None or weights.residual_bias is None:
+        return weights.skip, weights.skip_bias
+    return torch.cat([weights.residual, weights.skip]), torch.cat([weights.residual_bias, weights.skip_bias])

@@ -45,9 +45,11 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, sources, filters, frames) -> (batch, sources, samples)."""
-        batch, sources = features.shape[:2]
-        waveforms: Tensor = self.filters(features.flatten(0, 1))  # (batch * sources, 1, samples)
-        return waveforms.view(batch, sources, -1)
+        # ConvTranspose1d does the same, ten times slower on a CPU
+        frames = self.filters.weight[:, 0].T @ features  # (batch, sources, L, frames)
+        first, second = frames.chunk(2, dim=2)  # (batch, sources, L / 2, frames)
+        strides = functional.pad(first, (0, 1)) + functional.pad(second, (1, 0))  # one more
+        return strides.transpose(2, 3).flatten(2)
 
 
 class ConvTasNet(nn.Module):

@@ -11,7 +11,7 @@ using real = REAL;
 
 // What turns y into q: passes.Hidden, and the sizes. kernels.py mirrors it.
 struct Hidden {
-    const real *bias, *slope, *scale, *shift, *taps, *taps_bias, *mixed_slope;
+    const real *slope, *scale, *shift, *taps, *bias, *mixed_slope;
     int64_t rows, channels, frames, num_taps, dilation, left, right;
 };
 
@@ -56,11 +56,11 @@ extern "C" void moments(const Hidden &hidden, const real *input, real *sum, real
 #pragma omp parallel for
     for (int64_t row = 0; row < hidden.rows; row++) {
         const real *y = input + row * hidden.frames;
-        const real bias = hidden.bias[row % hidden.channels], slope = *hidden.slope;
+        const real slope = *hidden.slope;
         real s = 0, squares = 0;
 #pragma omp simd reduction(+ : s, squares)
         for (int64_t t = 0; t < hidden.frames; t++) {
-            const real p = prelu(y[t] + bias, slope);
+            const real p = prelu(y[t], slope);
             s += p;
             squares += p * p;
         }
@@ -77,12 +77,12 @@ extern "C" void mix(const Hidden &hidden, const real *input, real *output, real 
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
             const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
-            const real bias = hidden.bias[channel], slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
+            const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
             const real scale = hidden.scale[row], shift = hidden.shift[row];
             real *q = output + row * hidden.frames, *const padded = h;
 #pragma omp simd
-            for (int64_t t = 0; t < hidden.frames; t++) padded[t] = prelu(y[t] + bias, slope) * scale + shift;
-            convolve(padded, q, taps, hidden.taps_bias[channel], -hidden.left, hidden.dilation, hidden);
+            for (int64_t t = 0; t < hidden.frames; t++) padded[t] = prelu(y[t], slope) * scale + shift;
+            convolve(padded, q, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
             real s = 0, squares = 0;
 #pragma omp simd reduction(+ : s, squares)
             for (int64_t t = 0; t < hidden.frames; t++) {
@@ -110,16 +110,16 @@ extern "C" void mix_backward(const Hidden &hidden, real *gradient, const real *i
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
             const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
-            const real bias = hidden.bias[channel], slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
+            const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
             const real scale = hidden.scale[row], shift = hidden.shift[row];
             const real added = constant[row], per_q = linear[row];
             real *g = gradient + row * hidden.frames, slopes = 0;
 #pragma omp simd
             for (int64_t t = 0; t < hidden.frames; t++) {
-                p[t] = prelu(y[t] + bias, slope);
+                p[t] = prelu(y[t], slope);
                 h[t] = p[t] * scale + shift;
             }
-            convolve(h, z, taps, hidden.taps_bias[channel], -hidden.left, hidden.dilation, hidden);
+            convolve(h, z, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
 #pragma omp simd reduction(+ : slopes)
             for (int64_t t = 0; t < hidden.frames; t++) {
                 const real q_gradient = g[t] + added + per_q * prelu(z[t], mixed_slope);
@@ -157,7 +157,7 @@ extern "C" void expand_backward(const Hidden &hidden, real *gradient, const real
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
             const real *taps = hidden.taps + channel * hidden.num_taps;
-            const real bias = hidden.bias[channel], slope = *hidden.slope, scale = hidden.scale[row];
+            const real slope = *hidden.slope, scale = hidden.scale[row];
             const real added = constant[row], per_p = linear[row];
             const real *y = input + row * hidden.frames;
             real *g = gradient + row * hidden.frames, slopes = 0, s = 0;
@@ -165,10 +165,9 @@ extern "C" void expand_backward(const Hidden &hidden, real *gradient, const real
             convolve(z_gradient, h_gradient, taps, 0, hidden.left, -hidden.dilation, hidden);
 #pragma omp simd reduction(+ : slopes, s)
             for (int64_t t = 0; t < hidden.frames; t++) {
-                const real biased = y[t] + bias;
-                const real p_gradient = scale * h_gradient[t] + added + per_p * prelu(biased, slope);
-                const real y_gradient = biased > 0 ? p_gradient : slope * p_gradient;
-                slopes += biased > 0 ? real(0) : p_gradient * biased;
+                const real p_gradient = scale * h_gradient[t] + added + per_p * prelu(y[t], slope);
+                const real y_gradient = y[t] > 0 ? p_gradient : slope * p_gradient;
+                slopes += y[t] > 0 ? real(0) : p_gradient * y[t];
                 s += y_gradient;
                 g[t] = y_gradient;
             }

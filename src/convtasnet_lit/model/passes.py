@@ -1,16 +1,18 @@
 """What lies between the matrix products of a block: four passes over its hidden features, (batch, channels, frames).
 
-With y the product of the expanding 1x1 convolution, a block computes
+From y, the output of the expanding 1x1 convolution, a block computes
 
-    p = PReLU(y + bias)
+    p = PReLU(y)
     h = scale * p + shift               the first norm, once its statistics are known
     z = depthwise convolution of h      zeros before and after
-    q = PReLU(z)                        whose norm goes into the weights of the convolutions that follow
+    q = PReLU(z)                        whose norm goes into the weights of the convolution that follows
 
-Here each pass is plain torch, for any device, precision or compiler; `kernels` does the same in one sweep over memory.
-Sums are taken in the parameters' precision, whatever y's is.
+Here each pass is plain torch, for any device and precision; `kernels` does the same in one sweep over memory. Sums are
+taken in the parameters' precision, whatever y's is. On a CPU an operation here costs what it reads and writes, so they
+work in place; torch.where and the backward pass of PReLU cost ten times that and are written in other terms.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,46 +25,38 @@ class Hidden:
     """What turns y into q.
 
     Args:
-        bias: Of the expanding convolution, (channels,).
         slope: Of the first PReLU, (1,).
         scale: Of the first norm, (batch, channels).
         shift: Of the first norm, (batch, channels).
         taps: Of the depthwise convolution, (channels, taps).
-        taps_bias: Of the depthwise convolution, (channels,).
+        bias: Of the depthwise convolution, (channels,).
         mixed_slope: Of the second PReLU, (1,).
         dilation: Frames from one tap to the next.
         left: Zeros before the first frame: tap k reads the frame k * dilation - left later.
     """
 
-    bias: Tensor
     slope: Tensor
     scale: Tensor
     shift: Tensor
     taps: Tensor
-    taps_bias: Tensor
+    bias: Tensor
     mixed_slope: Tensor
     dilation: int
     left: int
 
-    @property
-    def right(self) -> int:
-        """Zeros after the last frame."""
-        return (self.taps.shape[1] - 1) * self.dilation - self.left
 
-
-def moments(y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+def moments(y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     """Sum p and its square over the frames.
 
     Args:
         y: (batch, channels, frames).
-        bias: (channels,).
         slope: (1,).
 
     Returns:
         Two sums, each (batch, channels).
     """
-    p = _prelu(y + bias[:, None], slope)
-    return p.sum(-1), p.square().sum(-1)
+    p = _prelu(y, slope)
+    return p.sum(-1), _square_sum(p)
 
 
 def mix(y: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,8 +69,8 @@ def mix(y: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         q like y, and two sums (batch, channels).
     """
-    q = _prelu(_mixed(_prelu(y + hidden.bias[:, None], hidden.slope), hidden), hidden.mixed_slope)
-    return q.to(y.dtype), q.sum(-1), q.square().sum(-1)
+    q = _prelu(_mixed(_prelu(y, hidden.slope), hidden), hidden.mixed_slope)
+    return q.to(y.dtype), q.sum(-1), _square_sum(q)
 
 
 def mix_backward(
@@ -95,18 +89,15 @@ def mix_backward(
         The gradient of z like y and of the second slope (batch, channels); at each tap, the former's correlation with p
         and its sum over the frames where the tap reads no padding (batch, channels, taps).
     """
-    p = _prelu(y + hidden.bias[:, None], hidden.slope)
-    z = _mixed(p, hidden)
-    q_gradient = torch.addcmul(gradient + constant[..., None], linear[..., None], _prelu(z, hidden.mixed_slope))
-    z_gradient = q_gradient * _slopes(z, hidden.mixed_slope)
-    slope_gradient = (q_gradient * z.clamp(max=0)).sum(-1)
-    frames, taps = y.shape[-1], range(hidden.taps.shape[1])
-    padded = functional.pad(p, (hidden.left, hidden.right))
-    inside = functional.pad(torch.ones_like(p[0, 0]), (hidden.left, hidden.right))
-    read = [slice(k * hidden.dilation, k * hidden.dilation + frames) for k in taps]
-    correlations = torch.stack([(z_gradient * padded[..., part]).sum(-1) for part in read], -1)
-    sums = torch.stack([z_gradient @ inside[part] for part in read], -1)
-    return z_gradient.to(y.dtype), slope_gradient, correlations, sums
+    p = _prelu(y, hidden.slope)
+    z = _mixed(p.clone(), hidden)
+    q_gradient = gradient.to(p.dtype).add_(constant[..., None])
+    q_gradient.addcmul_(_prelu(z, hidden.mixed_slope), linear[..., None])
+    z_gradient, slope_gradient = _prelu_backward(q_gradient, z, hidden.mixed_slope)
+    written_and_read = list(_windows(hidden, y.shape[-1]))  # z is not needed any more: room for the products
+    correlations = [torch.mul(z_gradient[..., w], p[..., r], out=z[..., w]).sum(-1) for w, r in written_and_read]
+    sums = [z_gradient[..., written].sum(-1) for written, _ in written_and_read]
+    return z_gradient.to(y.dtype), slope_gradient, torch.stack(correlations, -1), torch.stack(sums, -1)
 
 
 def expand_backward(
@@ -122,39 +113,47 @@ def expand_backward(
         linear: (batch, channels).
 
     Returns:
-        The gradient of y like y, of the first slope and of the bias (batch, channels).
+        The gradient of y like y, of the first slope and of y's bias (batch, channels).
     """
-    biased = y + hidden.bias[:, None]
-    h_gradient = _convolved(gradient, hidden.taps.flip(-1), hidden.dilation, hidden.right, hidden.left)
-    p_gradient = torch.addcmul(
-        h_gradient * hidden.scale[..., None] + constant[..., None], linear[..., None], _prelu(biased, hidden.slope)
-    )
-    y_gradient = p_gradient * _slopes(biased, hidden.slope)
-    return y_gradient.to(y.dtype), (p_gradient * biased.clamp(max=0)).sum(-1), y_gradient.sum(-1)
+    z_gradient = gradient.to(hidden.taps.dtype)
+    p_gradient = constant[..., None].repeat(1, 1, y.shape[-1])
+    for k, (written, read) in enumerate(_windows(hidden, y.shape[-1])):
+        weights = (hidden.scale * hidden.taps[:, k])[..., None]
+        p_gradient[..., read].addcmul_(z_gradient[..., written], weights)
+    p_gradient.addcmul_(_prelu(y, hidden.slope), linear[..., None])
+    y_gradient, slope_gradient = _prelu_backward(p_gradient, y.to(p_gradient.dtype), hidden.slope)
+    return y_gradient.to(y.dtype), slope_gradient, y_gradient.sum(-1)
 
 
 def _mixed(p: Tensor, hidden: Hidden) -> Tensor:
-    """Z from p."""
-    h = torch.addcmul(hidden.shift[..., None], p, hidden.scale[..., None])
-    z = _convolved(h, hidden.taps, hidden.dilation, hidden.left, hidden.right)
-    return z + hidden.taps_bias[:, None]
+    """Z from p, which is overwritten: the depthwise convolution as a sum of shifted products."""
+    h = p.mul_(hidden.scale[..., None]).add_(hidden.shift[..., None])
+    z = hidden.bias[:, None].expand_as(h).contiguous()
+    for k, (written, read) in enumerate(_windows(hidden, p.shape[-1])):
+        z[..., written].addcmul_(h[..., read], hidden.taps[:, k, None])
+    return z
 
 
-def _convolved(x: Tensor, taps: Tensor, dilation: int, left: int, right: int) -> Tensor:
-    """A depthwise convolution as a few shifted products, which is faster than torch's on CPUs."""
-    padded = functional.pad(x, (left, right))
-    frames = x.shape[-1]
-    parts = [padded[..., k * dilation : k * dilation + frames] for k in range(taps.shape[1])]
-    output = parts[0] * taps[:, 0, None]
-    for k, part in enumerate(parts[1:], 1):
-        output = torch.addcmul(output, part, taps[:, k, None])
-    return output
+def _windows(hidden: Hidden, frames: int) -> Iterator[tuple[slice, slice]]:
+    """For each tap: the frames it writes without reading padding, and the ones it reads for them."""
+    for k in range(hidden.taps.shape[1]):
+        ahead = k * hidden.dilation - hidden.left
+        start, stop = max(0, -ahead), max(0, min(frames, frames - ahead))
+        stop = max(start, stop)
+        yield slice(start, stop), slice(start + ahead, stop + ahead)
 
 
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
-    return torch.where(x > 0, x, slope * x)
+    """PReLU in the slope's precision."""
+    return functional.prelu(x.to(slope.dtype), slope)
 
 
-def _slopes(x: Tensor, slope: Tensor) -> Tensor:
-    """The derivative of PReLU at x."""
-    return torch.where(x > 0, torch.ones_like(slope), slope)
+def _prelu_backward(gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x, and of the slope summed over the frames."""
+    slope_gradient = x.clamp(max=0).mul_(gradient).sum(-1)
+    above: Tensor = torch.ops.aten.threshold_backward(gradient, x, 0)  # the gradient where x > 0, else 0
+    return torch.lerp(above, gradient, slope, out=above), slope_gradient
+
+
+def _square_sum(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1).square()
