@@ -152,8 +152,10 @@ def _prelu_backward(gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor,
     """The gradients of x, and of the slope summed over the frames."""
     slope_gradient = x.clamp(max=0).mul_(gradient).sum(-1)
     above: Tensor = torch.ops.aten.threshold_backward(gradient, x, 0)  # the gradient where x > 0, else 0
-    return torch.lerp(above, gradient, slope, out=above), slope_gradient
+    above.lerp_(gradient, slope)
+    return above, slope_gradient
 
 
 def _square_sum(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=-1).square()
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1)  # without a second tensor of x's size
+    return norm.square()
