@@ -141,9 +141,9 @@ def test_bytes_kept_for_the_backward_pass(memory: str, megabytes: float) -> None
 
 @pytest.fixture
 def _no_kernels_loaded() -> Iterator[None]:
-    kernels._loaded.cache_clear()
+    kernels._cpu_kernels.cache_clear()
     yield
-    kernels._loaded.cache_clear()
+    kernels._cpu_kernels.cache_clear()
 
 
 @pytest.mark.usefixtures("_no_kernels_loaded")
@@ -162,7 +162,7 @@ def test_without_a_compiler_it_works_and_says_so_once(
 def test_kernels_are_compiled_once_and_kept(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     if kernels.kernels_for(torch.zeros(1)) is None:
         pytest.skip("no C++ compiler here")
-    kernels._loaded.cache_clear()
+    kernels._cpu_kernels.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = kernels._compiled("float")
     written = first.stat().st_mtime_ns

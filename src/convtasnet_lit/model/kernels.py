@@ -1,4 +1,8 @@
-"""The passes on a CPU, compiled from `passes.cpp` by the machine's own compiler: once, in about a second."""
+"""The passes as compiled kernels, each one sweep over memory.
+
+On a CPU they come from `passes.cpp`, by the machine's own compiler and within a second or two; on a GPU from `passes`
+itself, by torch.compile.
+"""
 
 import ctypes
 import hashlib
@@ -6,13 +10,17 @@ import logging
 import os
 import shlex
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils._triton import has_triton
 
 from convtasnet_lit.files import written_whole
+from convtasnet_lit.model import passes
 from convtasnet_lit.model.passes import Hidden
 
 _SOURCE = Path(__file__).with_name("passes.cpp")
@@ -28,8 +36,18 @@ class _Struct(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in _TENSORS] + [(name, ctypes.c_int64) for name in _SIZES]
 
 
+@dataclass(frozen=True)
 class Kernels:
-    """The four functions of `passes`, compiled for one precision.
+    """The four functions of `passes`, each in one sweep over memory."""
+
+    moments: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    mix: Callable[[Tensor, Hidden], tuple[Tensor, Tensor, Tensor]]
+    mix_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+    expand_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+class _Library:
+    """The four functions compiled from `passes.cpp` for one precision.
 
     Args:
         real: `float` or `double`.
@@ -61,18 +79,8 @@ class Kernels:
         """See `passes.mix_backward`; the gradient of z takes the place of the one given."""
         slopes = y.new_empty(y.shape[:2])
         correlations, sums = y.new_empty(2, *y.shape[:2], hidden.taps.shape[1])
-        self._call(
-            "mix_backward",
-            y,
-            hidden,
-            gradient,
-            y,
-            constant.contiguous(),
-            linear.contiguous(),
-            slopes,
-            correlations,
-            sums,
-        )
+        added = constant.contiguous(), linear.contiguous()
+        self._call("mix_backward", y, hidden, gradient, y, *added, slopes, correlations, sums)
         return gradient, slopes, correlations, sums
 
     def expand_backward(
@@ -98,20 +106,30 @@ def kernels_for(x: Tensor) -> Kernels | None:
     """Return the kernels for tensors like this one, if there are any.
 
     Args:
-        x: float32 and float64 on a CPU have kernels, where a C++ compiler is installed.
+        x: float32 and float64 on a CPU have kernels where a C++ compiler is installed; all on a GPU with Triton.
     """
+    if x.is_cuda:
+        return _gpu_kernels() if has_triton() else None
     if x.device.type != "cpu" or x.dtype not in _REALS:
         return None
-    return _loaded(_REALS[x.dtype])
+    return _cpu_kernels(_REALS[x.dtype])
 
 
 @cache
-def _loaded(real: str) -> Kernels | None:
+def _gpu_kernels() -> Kernels:
+    """Compiled at their first call, for any length and dilation at once; torch keeps them on disk for the next run."""
+    names = ("moments", "mix", "mix_backward", "expand_backward")
+    return Kernels(*(torch.compile(getattr(passes, name), dynamic=True) for name in names))
+
+
+@cache
+def _cpu_kernels(real: str) -> Kernels | None:
     try:
-        return Kernels(real)
+        library = _Library(real)
     except (OSError, subprocess.CalledProcessError) as error:
         logging.getLogger(__name__).warning("slower without a C++ compiler that knows OpenMP: %s", error)
         return None
+    return Kernels(library.moments, library.mix, library.mix_backward, library.expand_backward)
 
 
 def _compiled(real: str) -> Path:

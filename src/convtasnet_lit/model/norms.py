@@ -29,8 +29,7 @@ class CumulativeLayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (batch, channels, frames)."""
-        # float64 sums: over a long recording float32 would lose the variance in E[x^2] - E[x]^2
-        frames = x.double()
+        frames = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold a sum
         count = x.shape[1] * torch.arange(1, x.shape[2] + 1, device=x.device)  # (frames,)
         mean = frames.sum(1).cumsum(-1) / count  # (batch, frames)
         variance = frames.square().sum(1).cumsum(-1) / count - mean.square()

@@ -94,8 +94,8 @@ def mix_backward(
     q_gradient = gradient.to(p.dtype).add_(constant[..., None])
     q_gradient.addcmul_(_prelu(z, hidden.mixed_slope), linear[..., None])
     z_gradient, slope_gradient = _prelu_backward(q_gradient, z, hidden.mixed_slope)
-    written_and_read = list(_windows(hidden, y.shape[-1]))  # z is not needed any more: room for the products
-    correlations = [torch.mul(z_gradient[..., w], p[..., r], out=z[..., w]).sum(-1) for w, r in written_and_read]
+    written_and_read = list(_windows(hidden, y.shape[-1]))
+    correlations = [(z_gradient[..., written] * p[..., read]).sum(-1) for written, read in written_and_read]
     sums = [z_gradient[..., written].sum(-1) for written, _ in written_and_read]
     return z_gradient.to(y.dtype), slope_gradient, torch.stack(correlations, -1), torch.stack(sums, -1)
 
