@@ -167,6 +167,8 @@ class TrainerConfig:
     accumulate_grad_batches: int = 4
     precision: Precision = Precision.fp16
     memory: Memory = Memory.lean  # what is kept for the backward pass; the gradients are the same
+    tf32: bool = True  # GPUs: float32 products from shorter factors, several times as fast
+    compile: bool = False  # by torch.compile, about a minute before the first step
     accelerator: Accelerator = Accelerator.auto
     devices: int = 1
     num_nodes: int = 1

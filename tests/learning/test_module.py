@@ -4,14 +4,29 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from convtasnet_lit.config import Config, MetricName, ScheduleConfig, ScheduleName, plain
-from convtasnet_lit.learning.module import SeparationModule, observations
+from convtasnet_lit.config import (
+    Config,
+    Memory,
+    MetricName,
+    NormName,
+    OptimizerConfig,
+    ScheduleConfig,
+    ScheduleName,
+    plain,
+)
+from convtasnet_lit.learning.losses import _orders, pit_loss
+from convtasnet_lit.learning.module import SeparationModule, make_adam, observations
 from convtasnet_lit.learning.schedules import halving, warmup_cosine_factor
+from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.train import train
 
 VALIDATE = """
@@ -59,11 +74,67 @@ def test_validation_is_the_same_on_one_process_and_on_two(config: Config, tmp_pa
     assert one == pytest.approx(two, abs=1e-4)
 
 
-def test_training_runs_on_two_processes_with_batch_norm(config: Config, tmp_path: Path) -> None:
-    from convtasnet_lit.config import NormName
-
-    config = replace(config, model=replace(config.model, norm=NormName.BN))
+@pytest.mark.parametrize(
+    ("norm", "memory", "accumulation"),
+    [(NormName.BN, Memory.lean, 2), (NormName.gLN, Memory.lean, 2), (NormName.gLN, Memory.checkpoint, 1)],
+)
+def test_training_runs_on_two_processes(
+    norm: NormName, memory: Memory, accumulation: int, config: Config, tmp_path: Path
+) -> None:
+    trainer = replace(config.trainer, memory=memory, accumulate_grad_batches=accumulation)
+    config = replace(config, model=replace(config.model, norm=norm), trainer=trainer)
     assert validated(config, tmp_path, 2, "fit")["val/loss"] < 100
+
+
+class NoDetour(TorchDispatchMode):
+    """Fails where a step computes in float64 or leaves its device."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = function(*args, **(kwargs or {}))
+        for tensor in results if isinstance(results, tuple | list) else [results]:
+            if isinstance(tensor, torch.Tensor) and tensor.dim():
+                assert tensor.dtype != torch.float64, function
+                assert tensor.device.type == self.device, function
+        return results
+
+
+@pytest.mark.parametrize("memory", list(Memory))
+@pytest.mark.parametrize(("device", "half"), [("cuda", False), ("cpu", False), ("cpu", True)])
+@pytest.mark.parametrize("norm", list(NormName))
+def test_a_step_never_waits_for_the_cpu_nor_computes_in_float64(
+    norm: NormName, device: str, half: bool, memory: Memory, num_speakers: int = 5
+) -> None:
+    """On fake tensors, which have no values for .item() to wait for; without a GPU they cannot go back on one."""
+    _orders.cache_clear()  # on each device they are made once, for all steps
+    with FakeTensorMode(), torch.device(device):
+        network = ConvTasNet(num_speakers, 16, 16, 8, 16, 8, num_blocks=2, num_repeats=2, norm=norm.name)
+        network.memory = memory.name
+        optimizer, sources = make_adam(network, OptimizerConfig()), torch.randn(2, num_speakers, 800)
+        _orders(num_speakers, sources.device)
+        with NoDetour(device):
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                estimates, masks = network.separate_with_masks(sources.sum(1))
+                observations(sources.sum(1), masks.detach())
+                loss = pit_loss(estimates, sources)
+            if device == "cpu":
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+                optimizer.step()
+    _orders.cache_clear()
+    assert loss.dtype == torch.float32
+
+
+def test_a_compiled_run_has_the_same_loss(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # without minutes of C++
+    losses = []
+    for compiled in (False, True):
+        once = replace(config, trainer=replace(config.trainer, compile=compiled, max_epochs=1))
+        losses.append(train(once, tmp_path / str(compiled)).validation_loss)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
 
 
 def test_a_checkpoint_holds_only_plain_values_and_loads(config: Config, tmp_path: Path) -> None:

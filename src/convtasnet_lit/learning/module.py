@@ -10,7 +10,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from convtasnet_lit.config import Config, OptimizerConfig, ScheduleName, typed
+from convtasnet_lit.config import Config, OptimizerConfig, Precision, ScheduleName, typed
 from convtasnet_lit.learning.losses import pit_loss
 from convtasnet_lit.learning.metrics import SeparationMetrics
 from convtasnet_lit.learning.schedules import halving, warmup_cosine
@@ -41,6 +41,9 @@ class SeparationModule(LightningModule):
         data = self.config.data
         self.network = ConvTasNet(data.num_speakers, **config["model"])
         self.network.memory = self.config.trainer.memory.name
+        self._separate = self.network.separate_with_masks
+        if self.config.trainer.compile:
+            self._separate = torch.compile(self._separate)
         self.validation_loss = MeanMetric()
         self.validation_metrics = SeparationMetrics([metric.name for metric in self.config.metrics], data.sample_rate)
 
@@ -51,12 +54,12 @@ class SeparationModule(LightningModule):
 
     def training_step(self, batch: Mixture, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
-        estimates, masks = self.network.separate_with_masks(batch.mixture)
+        estimates, masks = self._separate(batch.mixture)
+        observed = observations(batch.mixture, masks.detach()) if batch_index % LOG_EVERY_BATCHES == 0 else {}
+        del masks  # they are not needed to go back, and large
         loss = pit_loss(estimates, batch.sources)
         self.log("train/step_loss", loss)  # of this process alone: the others are waited for once an epoch
-        averaged = {"train/loss": loss}
-        if batch_index % LOG_EVERY_BATCHES == 0:
-            averaged |= observations(batch.mixture, masks.detach())
+        averaged = {"train/loss": loss} | observed
         self.log_dict(averaged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.mixture))
         return loss
 
@@ -87,7 +90,9 @@ class SeparationModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, and the schedule the configuration names."""
-        optimizer, schedule = make_adam(self.network, self.config.optimizer), self.config.schedule
+        # Lightning cannot clip fp16's gradients before a fused step, which unscales them itself
+        fused = self.config.trainer.precision is not Precision.fp16
+        optimizer, schedule = make_adam(self.network, self.config.optimizer, fused), self.config.schedule
         if schedule.name is ScheduleName.halving:
             plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
@@ -105,15 +110,16 @@ class SeparationModule(LightningModule):
             scheduler.step()
 
 
-def make_adam(network: ConvTasNet, settings: OptimizerConfig) -> Adam:
+def make_adam(network: ConvTasNet, settings: OptimizerConfig, fused: bool = False) -> Adam:
     """Build the optimizer of a run.
 
     Args:
         network: What it trains.
         settings: Its rate, betas, epsilon and decay.
+        fused: Update all weights in one kernel.
     """
-    betas = (settings.beta1, settings.beta2)
-    return Adam(network.parameters(), settings.lr, betas, settings.eps, weight_decay=settings.weight_decay)
+    betas, decay = (settings.beta1, settings.beta2), settings.weight_decay
+    return Adam(network.parameters(), settings.lr, betas, settings.eps, decay, fused=fused)
 
 
 def observations(mixture: Tensor, masks: Tensor) -> dict[str, Tensor]:

@@ -18,6 +18,8 @@ _FREE = {
     "trainer.progress_bar",
     "trainer.accelerator",
     "trainer.memory",
+    "trainer.tf32",
+    "trainer.compile",
     "data.num_workers",
     "data.download",
     "data.store",

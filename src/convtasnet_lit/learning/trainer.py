@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_info
 
-from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision
+from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision, TrainerConfig
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.learning.callbacks import (
     EpochHistory,
@@ -44,12 +44,15 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
         rank_zero_info(
             "training on the CPU in float32" + ("" if settings.accelerator is Accelerator.cpu else ": no accelerator")
         )
+    torch.set_float32_matmul_precision("high" if settings.tf32 and accelerator == "gpu" else "highest")
+    if settings.compile:
+        rank_zero_info("compiling: the first step takes about a minute, less in the next run")
     quiet_lightning()
     return Trainer(
         accelerator=accelerator,
         devices=settings.devices,
         num_nodes=settings.num_nodes,
-        strategy=_strategy(settings.devices * settings.num_nodes),
+        strategy=_strategy(settings),
         precision=_LIGHTNING_PRECISION[precision],  # type: ignore[arg-type]
         max_epochs=settings.max_epochs,
         accumulate_grad_batches=settings.accumulate_grad_batches,
@@ -161,11 +164,13 @@ def _is_not_chatter(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(chatter)
 
 
-def _strategy(processes: int) -> str | Strategy:
-    if processes == 1:
+def _strategy(settings: TrainerConfig) -> str | Strategy:
+    if settings.devices * settings.num_nodes == 1:
         return "auto"
-    # Validation's shares may differ by one mixture, so forward must not wait for the other processes' buffers.
-    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    # Validation's shares may differ by one mixture, so forward must not wait for the other processes' buffers. torch
+    # 2.11 fails on a static graph whose first gradients are accumulated.
+    static = settings.accumulate_grad_batches == 1
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True, static_graph=static)
 
 
 def _logged_in() -> bool:

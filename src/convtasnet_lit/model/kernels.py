@@ -108,6 +108,8 @@ def kernels_for(x: Tensor) -> Kernels | None:
     Args:
         x: float32 and float64 on a CPU have kernels where a C++ compiler is installed; all on a GPU with Triton.
     """
+    if type(x) is not Tensor:  # a fake tensor, or another wrapped one, has no memory that could be read
+        return None
     if x.is_cuda:
         return _gpu_kernels() if has_triton() else None
     if x.device.type != "cpu" or x.dtype not in _REALS:
