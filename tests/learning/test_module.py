@@ -106,9 +106,10 @@ class NoDetour(TorchDispatchMode):
 @pytest.mark.parametrize(("device", "half"), [("cuda", False), ("cpu", False), ("cpu", True)])
 @pytest.mark.parametrize("norm", list(NormName))
 def test_a_step_never_waits_for_the_cpu_nor_computes_in_float64(
-    norm: NormName, device: str, half: bool, memory: Memory, num_speakers: int = 5
+    norm: NormName, device: str, half: bool, memory: Memory
 ) -> None:
     """On fake tensors, which have no values for .item() to wait for; without a GPU they cannot go back on one."""
+    num_speakers = 5
     _orders.cache_clear()  # on each device they are made once, for all steps
     with FakeTensorMode(), torch.device(device):
         network = ConvTasNet(num_speakers, 16, 16, 8, 16, 8, num_blocks=2, num_repeats=2, norm=norm.name)

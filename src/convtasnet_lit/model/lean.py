@@ -102,14 +102,18 @@ def lean_block(state: Tensor, weights: Weights, dilation: int, left: int, recomp
     if torch.is_autocast_enabled(device):
         state = state.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):  # precision is chosen by hand: products in x's, sums in the weights'
-        return _LeanBlock.apply(state, dilation, left, recompute, *weights)  # type: ignore[no-any-return,no-untyped-call]
+        return _LeanBlock.apply(state, dilation, left, recompute, torch.is_grad_enabled(), *weights)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _LeanBlock(Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, dilation: int, left: int, recompute: bool, *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, state: Tensor, dilation: int, left: int, recompute: bool, training: bool, *parameters: Tensor
+    ) -> Tensor:
         weights, do = Weights(*parameters), kernels_for(state) or passes
-        x = state[:, : weights.expand.shape[1]].clone()  # a view would keep all of the state
+        x = state[:, : weights.expand.shape[1]]
+        if training:
+            x = x.clone()  # kept, a view would keep all of the state
         y = _expanded(x, weights)  # (batch, H, frames)
         inner = _statistics(do.moments(y, weights.slope), y)
         q, *sums = do.mix(y, _hidden(weights, inner, dilation, left))  # q: (batch, H, frames)
@@ -134,7 +138,7 @@ class _LeanBlock(Function):
                 y = _expanded(x, weights)
             hidden = _hidden(weights, (kept[0], kept[1]), ctx.dilation, ctx.left)
             gradients = _gradients(gradient, x, y, weights, norm, mixed_norm, hidden)
-        return gradients[0], None, None, None, *gradients[1:]
+        return gradients[0], None, None, None, None, *gradients[1:]
 
 
 def _gradients(
