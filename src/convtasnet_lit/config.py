@@ -15,6 +15,7 @@ from convtasnet_lit.config_checks import parse_duration, require, require_each
 from convtasnet_lit.errors import InputError
 
 T = TypeVar("T")
+AUTO = "auto"
 
 # The members' names are what is typed on the command line and what the network, the trainer and the metrics are given.
 NormName = Enum("NormName", ["gLN", "cLN", "BN"])
@@ -79,7 +80,7 @@ class DataConfig:
     test_speakers: list[str] = field(default_factory=list)
 
     segment: str = "2s"
-    batch_size: int = 2
+    batch_size: int | str = 2  # or `auto`: the largest that fits, of trainer.effective_batch_size
     num_speakers: int = 2  # in a mixture
     train_mixtures: int = 800  # an epoch
     validation_mixtures: int = 100
@@ -94,7 +95,9 @@ class DataConfig:
         require(parse_duration(self.segment) >= shortest, "data.segment", self.segment, "100ms or more")
         require(4_000 <= self.sample_rate <= 192_000, "data.sample_rate", self.sample_rate, "4000 to 192000 Hz")
         require(2 <= self.num_speakers <= 5, "data.num_speakers", self.num_speakers, "between 2 and 5")
-        require_each(self, "data", "batch_size train_mixtures validation_mixtures test_mixtures speaker_depth", 1)
+        size = self.batch_size
+        require(size == AUTO or (isinstance(size, int) and size >= 1), "data.batch_size", size, "at least 1, or auto")
+        require_each(self, "data", "train_mixtures validation_mixtures test_mixtures speaker_depth", 1)
         require_each(self, "data", "num_workers max_speakers level_range_db", 0)
         for key in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, key) < 1, f"data.{key}", getattr(self, key), "between 0 and 1")
@@ -102,6 +105,12 @@ class DataConfig:
     def at_absolute_paths(self) -> "DataConfig":
         """The same data, wherever it is asked for."""
         return replace(self, root=str(Path(self.root).absolute()), store=str(Path(self.store).absolute()))
+
+    @property
+    def mixtures_per_batch(self) -> int:
+        """The batch size as a number; training settles what `auto` is before it loads anything."""
+        require(self.batch_size != AUTO, "data.batch_size", AUTO, "a number here")
+        return int(self.batch_size)
 
     @property
     def segment_samples(self) -> int:
@@ -165,6 +174,8 @@ class TrainerConfig:
     early_stopping_patience: int = 50  # epochs
     gradient_clip_norm: float = 5.0
     accumulate_grad_batches: int = 4
+    effective_batch_size: int = 8  # of data.batch_size=auto: batch x accumulation x devices
+    gpu_gb: float = 0.0  # GiB of the card a profile is for, 0: none; training asks the GPU itself
     precision: Precision = Precision.fp16
     memory: Memory = Memory.lean  # what is kept for the backward pass; the gradients are the same
     tf32: bool = True  # GPUs: float32 products from shorter factors, several times as fast
@@ -175,8 +186,9 @@ class TrainerConfig:
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
-        counts = "max_epochs early_stopping_patience accumulate_grad_batches devices num_nodes"
+        counts = "max_epochs early_stopping_patience accumulate_grad_batches effective_batch_size devices num_nodes"
         require_each(self, "trainer", counts, 1)
+        require_each(self, "trainer", "gpu_gb", 0)
         require(self.gradient_clip_norm > 0, "trainer.gradient_clip_norm", self.gradient_clip_norm, "above 0")
 
 

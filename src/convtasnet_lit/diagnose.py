@@ -1,19 +1,22 @@
 """Check data, model and metrics: `python -m convtasnet_lit.diagnose` with any overrides of training."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich import print as show
 from rich.table import Table
 
-from convtasnet_lit.config import Config
+from convtasnet_lit.config import Config, Precision
 from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.learning.budget import room_here, settled
 from convtasnet_lit.learning.diagnosis import diagnose
 from convtasnet_lit.learning.trainer import pick_device
 
 
 def _run(config: Config, _: Path) -> None:
     device = pick_device(config.trainer.accelerator)
+    config = settled(config, replace(room_here(config), precision=Precision.fp32))  # here no step is autocast
     table = Table("check", "", "measured", "advice")
     findings = list(diagnose(config, device))
     for finding in findings:

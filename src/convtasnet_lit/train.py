@@ -12,9 +12,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from convtasnet_lit.config import Config, LoggerName, plain
 from convtasnet_lit.doors import hydra_door, leave
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.learning.budget import ADVICE, report_memory, room_here, settled
 from convtasnet_lit.learning.callbacks import Interrupted
 from convtasnet_lit.learning.module import SeparationModule
-from convtasnet_lit.learning.resume import is_first_process, resume_point
+from convtasnet_lit.learning.resume import is_first_process, keep_batch, resume_point
 from convtasnet_lit.learning.trainer import make_trainer
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.reporting.pictures import draw_curves
@@ -45,20 +46,23 @@ def train(config: Config, folder: Path) -> Result:
     """
     started = time.monotonic()
     config = replace(config, data=config.data.at_absolute_paths())  # evaluation may be run from anywhere
+    room = room_here(config)
+    config = settled(keep_batch(config, folder), room)
     last = resume_point(config, folder)
     seed_everything(config.seed, workers=True, verbose=False)
     data = MixtureDataModule(config.data, config.augment, config.seed)
     if is_first_process():
         data.check()
     trainer = make_trainer(config, folder)
+    if is_first_process():
+        report_memory(config, room)
     try:
         trainer.fit(SeparationModule(plain(config)), data, ckpt_path=last, weights_only=True)
     except SystemExit as ended:  # what Lightning makes of a Ctrl-C that stops at once
         raise KeyboardInterrupt from ended
     except torch.OutOfMemoryError as error:
-        advice = "try gpu=8gb, segment=1s or model=small"
         raise InputError(
-            f"data.batch_size: {config.data.batch_size} does not fit the GPU's memory; {advice}"
+            f"data.batch_size: {config.data.batch_size} does not fit the GPU's memory; {ADVICE}"
         ) from error
     finally:
         if config.logger.name is LoggerName.wandb:

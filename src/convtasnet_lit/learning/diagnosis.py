@@ -44,7 +44,7 @@ def diagnose(config: Config, device: str) -> Iterator[Finding]:
     """
     torch.manual_seed(config.seed)
     mixtures = MixtureDataModule(config.data, config.augment, config.seed).training_mixtures()
-    batch = default_collate([mixtures[0, number] for number in range(config.data.batch_size)])
+    batch = default_collate([mixtures[0, number] for number in range(config.data.mixtures_per_batch)])
     network = ConvTasNet(config.data.num_speakers, **plain(config)["model"]).to(device)
     batch = Mixture(*(tensor.to(device) for tensor in batch))
     checks: tuple[Callable[[], Finding], ...] = (

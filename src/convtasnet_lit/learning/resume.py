@@ -6,8 +6,9 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from convtasnet_lit.config import Config, plain
+from convtasnet_lit.config import AUTO, Config, plain
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.learning.budget import with_batch
 from convtasnet_lit.model.checkpoint import checkpoint_config, read_checkpoint
 
 # These may differ between the parts of a run: they change neither the mixtures nor what a step does to the weights.
@@ -15,6 +16,8 @@ _FREE = {
     "name",
     "resume",
     "trainer.max_epochs",
+    "trainer.gpu_gb",
+    "trainer.effective_batch_size",  # batch and accumulation are compared
     "trainer.progress_bar",
     "trainer.accelerator",
     "trainer.memory",
@@ -50,6 +53,25 @@ def resume_point(config: Config, folder: Path) -> Path | None:
         raise InputError(f"{key}: {now[key]}, but {folder} was trained with {before.get(key)}; choose another name=...")
     rank_zero_info(f"going on from {last}")
     return last
+
+
+def keep_batch(config: Config, folder: Path) -> Config:
+    """Let a run that goes on with `data.batch_size=auto` keep the batch it has, on whatever card.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+
+    Raises:
+        InputError: Its checkpoint cannot be read.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if config.data.batch_size != AUTO or not config.resume or not last.exists():
+        return config
+    before = checkpoint_config(read_checkpoint(last), last)
+    batch, accumulate = before["data"]["batch_size"], before["trainer"]["accumulate_grad_batches"]
+    same = batch * accumulate * config.trainer.devices * config.trainer.num_nodes == config.trainer.effective_batch_size
+    return with_batch(config, batch, accumulate) if same else config
 
 
 def is_first_process() -> bool:

@@ -39,7 +39,6 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
     """
     settings = config.trainer
     accelerator = pick_accelerator(settings.accelerator)
-    precision = settings.precision if accelerator != "cpu" else Precision.fp32
     if accelerator == "cpu":
         rank_zero_info(
             "training on the CPU in float32" + ("" if settings.accelerator is Accelerator.cpu else ": no accelerator")
@@ -53,7 +52,7 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=_strategy(settings),
-        precision=_LIGHTNING_PRECISION[precision],  # type: ignore[arg-type]
+        precision=_LIGHTNING_PRECISION[pick_precision(settings)],  # type: ignore[arg-type]
         max_epochs=settings.max_epochs,
         accumulate_grad_batches=settings.accumulate_grad_batches,
         gradient_clip_val=settings.gradient_clip_norm,
@@ -126,6 +125,18 @@ def pick_accelerator(asked: Accelerator) -> str:
     if not there[name]:
         raise InputError(f"accelerator: {name} is not here; use auto or cpu")
     return name
+
+
+def pick_precision(settings: TrainerConfig) -> Precision:
+    """Return what to compute in: on a CPU float32, whatever was asked.
+
+    Args:
+        settings: The accelerator and the precision asked for.
+
+    Raises:
+        InputError: The accelerator is not here.
+    """
+    return Precision.fp32 if pick_accelerator(settings.accelerator) == "cpu" else settings.precision
 
 
 def pick_device(asked: Accelerator) -> str:

@@ -105,17 +105,15 @@ class MixtureDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Mixture]:
         """Batches of training mixtures; each process gets its share."""
-        rank, world_size = self._process()
-        sampler = EpochSampler(
-            self.data.train_mixtures, rank, world_size, skip=self._batches_done * self.data.batch_size
-        )
+        (rank, world_size), batch_size = self._process(), self.data.mixtures_per_batch
+        sampler = EpochSampler(self.data.train_mixtures, rank, world_size, skip=self._batches_done * batch_size)
         self._batches_done = 0
-        if len(sampler) < self.data.batch_size:
+        if len(sampler) < batch_size:
             raise InputError(
-                f"data.train_mixtures: {self.data.train_mixtures} make no batch of {self.data.batch_size} on each of "
+                f"data.train_mixtures: {self.data.train_mixtures} make no batch of {batch_size} on each of "
                 f"{world_size} processes"
             )
-        return self._loader(self.training_mixtures(), sampler, self.data.batch_size, drop_last=True)
+        return self._loader(self.training_mixtures(), sampler, batch_size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Mixture]:
         """Whole validation mixtures, one by one."""

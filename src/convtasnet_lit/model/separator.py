@@ -162,7 +162,7 @@ class Separator(nn.Module):
         )
         self.output_prelu = nn.PReLU()
         self.output = PointwiseConv(skip_channels, num_sources * num_filters)
-        activations = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "softmax": _SourceSoftmax}
+        activations = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "softmax": SourceSoftmax}
         self.mask_activation = named_activation(activations, "mask_activation", mask_activation)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -200,10 +200,11 @@ def recomputed(function: Callable[..., Any], *inputs: Tensor) -> Any:
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
-class _SourceSoftmax(nn.Module):
+class SourceSoftmax(nn.Module):
     """Masks that sum to one over the sources."""
 
     def forward(self, scores: Tensor) -> Tensor:
+        """(batch, sources, N, frames) -> the same."""
         return torch.softmax(scores, dim=1)
 
 

@@ -1,0 +1,55 @@
+"""Plan a run's memory without a GPU: `python -m convtasnet_lit.plan_memory model=paper data.segment=4s gpu=8gb`."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from rich import print as show
+from rich.table import Table
+
+from convtasnet_lit.config import Config, Memory, NormName
+from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.learning.budget import ADVICE, GIB, room_of_profile, settled, step_of
+from convtasnet_lit.learning.memory import MemoryPlan, largest_batch, plan
+
+MIB = 2**20
+
+
+def _run(config: Config, _: Path) -> None:
+    room = room_of_profile(config)
+    config = settled(config, room)
+    step, batch = step_of(config, room.precision), config.data.mixtures_per_batch
+    settings = [config.trainer.memory.name]
+    settings += [other.name for other in Memory if other is not config.trainer.memory and _allowed(other, config)]
+    show(memory_table({name: plan(replace(step, memory=name), batch) for name in settings}))
+    needed, largest = plan(step, batch).total, largest_batch(step, room.usable)
+    fits = "fits" if needed <= room.usable else "does not fit"
+    print(f"batch {batch} of {config.data.segment} in {room.precision.name}, memory={step.memory}: {fits}")
+    print(f"it takes {needed / GIB:.2f} GiB of the {room}; the largest batch that fits is {largest}")
+    if needed > room.usable:
+        print(ADVICE)
+
+
+def _allowed(memory: Memory, config: Config) -> bool:
+    return not (memory is Memory.checkpoint and config.model.norm is NormName.BN)
+
+
+def memory_table(plans: dict[str, MemoryPlan]) -> Table:
+    """Return the parts as rows.
+
+    Args:
+        plans: Of each setting of `trainer.memory`.
+    """
+    table = Table("MiB", *plans)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for part in fields(MemoryPlan):
+        table.add_row(part.name, *(f"{getattr(plan, part.name) / MIB:,.1f}" for plan in plans.values()))
+    table.add_section()
+    table.add_row("total", *(f"{plan.total / MIB:,.1f}" for plan in plans.values()))
+    return table
+
+
+main = hydra_door("plan_memory", Config, _run)
+
+if __name__ == "__main__":
+    main()
