@@ -107,7 +107,12 @@ def settled(config: Config, room: Room) -> Config:
         return config
     settings = config.trainer
     processes, effective = settings.devices * settings.num_nodes, settings.effective_batch_size
-    require(effective % processes == 0, "trainer.effective_batch_size", effective, f"a multiple of {processes} devices")
+    require(
+        effective % processes == 0,
+        "trainer.effective_batch_size",
+        effective,
+        f"a multiple of the {processes} processes",
+    )
     share, step = effective // processes, step_of(config, room.precision)
     for batch in (size for size in range(share, 0, -1) if share % size == 0):
         if plan(step, batch).total <= room.usable:
