@@ -56,14 +56,24 @@ def test_the_defaults_are_the_reports() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "batch", "accumulate"), [("8gb", 1, 8), ("16gb", 2, 4), ("24gb", 4, 2), ("80gb", 8, 1)]
+    ("gpu", "batch", "accumulate", "gib"),
+    [("8gb", 1, 8, 8), ("16gb", 2, 4, 16), ("24gb", 4, 2, 24), ("80gb", 8, 1, 80), ("cpu", 2, 4, 0)],
 )
 def test_each_card_has_an_effective_batch_of_eight_and_leaves_the_network_alone(
-    gpu: str, batch: int, accumulate: int
+    gpu: str, batch: int, accumulate: int, gib: float
 ) -> None:
     config = composed(f"gpu={gpu}")
     assert (config.data.batch_size, config.trainer.accumulate_grad_batches) == (batch, accumulate)
     assert config.model == composed().model
+    assert config.trainer.gpu_gb == gib
+    assert batch * accumulate == config.trainer.effective_batch_size == 8
+
+
+def test_the_batch_may_be_auto() -> None:
+    config = composed("data.batch_size=auto")
+    assert config.data.batch_size == "auto"
+    assert typed(Config, plain(config)) == config
+    assert composed("data.batch_size=3").data.batch_size == 3
 
 
 @pytest.mark.parametrize(
@@ -113,6 +123,10 @@ def test_durations(text: str, seconds: float) -> None:
         ("model.causal=true", "model.norm: gLN"),
         ("augment.snr_probability=2", "augment.snr_probability"),
         ("trainer.max_epochs=0", "trainer.max_epochs"),
+        ("trainer.gpu_gb=-1", "trainer.gpu_gb: -1"),
+        ("trainer.effective_batch_size=0", "trainer.effective_batch_size: 0"),
+        ("data.batch_size=0", "data.batch_size: 0 is not allowed; it must be at least 1, or auto"),
+        ("data.batch_size=most", "data.batch_size: most"),
         ("optimizer.lr=0", "optimizer.lr"),
         ("metrics=[]", "metrics"),
     ],
@@ -131,4 +145,5 @@ def test_the_other_doors_compose() -> None:
         assert set(plain(evaluated)["data"].values()) == {None}
         other = typed(EvaluateConfig, compose("evaluate", overrides=["checkpoint=x", "data=voices"]))
         assert Path(other.data.root) == Path("data/voices")
-        assert typed(Config, compose("diagnose", overrides=["model=paper"])).model.hidden_channels == 512
+        for door in ("diagnose", "plan_memory"):
+            assert typed(Config, compose(door, overrides=["model=paper"])).model.hidden_channels == 512

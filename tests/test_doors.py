@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 import soundfile
 from omegaconf import OmegaConf
 
-from convtasnet_lit import diagnose, evaluate, prepare, separate, train
+from convtasnet_lit import diagnose, evaluate, plan_memory, prepare, separate, train
 from convtasnet_lit.doors import run_folder
 from convtasnet_lit.learning.callbacks import SaveOnInterrupt
 from convtasnet_lit.model.checkpoint import read_checkpoint
@@ -87,6 +88,7 @@ def test_the_users_command_starts_as_typed(tmp_path: Path, corpus: Path) -> None
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "training on the CPU in float32: no accelerator" in done.stderr
+    assert re.search(r"memory: about 0\.\d\d GiB a step \(batch 1, fp32, lean\), of ", done.stderr)
     (history,) = tmp_path.glob("runs/*/history.csv")
     assert {"val/si_sdr", "val/sdr", "val/si_sdri"} <= set(pd.read_csv(history).columns)
     assert {*arguments} <= set(OmegaConf.load(history.parent / ".hydra" / "overrides.yaml"))
@@ -230,6 +232,27 @@ def test_diagnose_passes_and_fails(command: Command, small: list[str]) -> None:
     assert not Path("runs").exists()
 
 
+def test_memory_is_planned_without_a_gpu_and_leaves_nothing(command: Command, small: list[str]) -> None:
+    code, printed, said = command(plan_memory.main, *small, "gpu=8gb", "trainer.gpu_gb=0.01", "data.batch_size=9000")
+    assert code == 0, said
+    parts = ["weights", "gradients", "optimizer", "saved", "workspace", "total"]
+    assert all(part in printed for part in ["lean", "plain", "checkpoint", *parts])
+    assert "does not fit" in printed
+    code, printed, _ = command(plan_memory.main, *small, "gpu=8gb", "data.batch_size=auto", "model.norm=BN")
+    assert code == 0
+    assert "batch 8 of 500ms in fp16, trainer.memory=lean: fits" in printed
+    assert "checkpoint" not in printed  # it would count batches twice
+    assert not list(Path().iterdir())
+
+
+def test_auto_takes_what_fits_this_machine(command: Command, small: list[str]) -> None:
+    code, _, said = command(train.main, *small, "logger=csv", "name=auto", "data.batch_size=auto")
+    assert code == 0, said
+    assert "data.batch_size=auto: 8, accumulated 1 times" in said
+    code, printed, _ = command(diagnose.main, *small, "data.batch_size=auto")
+    assert code == 0, printed
+
+
 def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: Path) -> None:
     code, printed, _ = command(
         prepare.main, "data=aishell3", f"data.root={corpus}", f"data.store={tmp_path}", "data.sample_rate=8000"
@@ -249,6 +272,7 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("model.norm=LN", "model.norm: Invalid value 'LN', expected one of [gLN, cLN, BN]"),
         ("trainer.max_epochs=many", "trainer.max_epochs: Value 'many'"),
         ("metrics=[snr]", "metrics[0]: Invalid value 'snr'"),
+        ("data.batch_size=most", "data.batch_size: most is not allowed; it must be at least 1, or auto"),
         ("data.segment=4x", "data.segment: '4x' is not a duration such as 4s, 3.5s or 500ms"),
         ("model.causal=true", "model.norm: gLN sees the future; model.causal=true needs"),
         ("trainer.accelerator=gpu", "accelerator: gpu is not here"),

@@ -29,7 +29,7 @@ ROOMS = [
     "doors",
     "door",
 ]
-DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "benchmark"}
+DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "plan_memory", "benchmark"}
 
 
 def room_of(module: str) -> str:
@@ -119,8 +119,9 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
 
 
 def readme_commands() -> list[str]:
-    pages = README + (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
-    return re.findall(r"^python -m convtasnet_lit\.((?:train|prepare|evaluate|diagnose) .*)$", pages, re.MULTILINE)
+    pages = README + "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
+    doors = "train|prepare|evaluate|diagnose|plan_memory"
+    return re.findall(rf"^python -m convtasnet_lit\.((?:{doors}) .*)$", pages, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", readme_commands())

@@ -23,7 +23,7 @@ def _run(config: Config, _: Path) -> None:
     show(memory_table({name: plan(replace(step, memory=name), batch) for name in settings}))
     needed, largest = plan(step, batch).total, largest_batch(step, room.usable)
     fits = "fits" if needed <= room.usable else "does not fit"
-    print(f"batch {batch} of {config.data.segment} in {room.precision.name}, memory={step.memory}: {fits}")
+    print(f"batch {batch} of {config.data.segment} in {room.precision.name}, trainer.memory={step.memory}: {fits}")
     print(f"it takes {needed / GIB:.2f} GiB of the {room}; the largest batch that fits is {largest}")
     if needed > room.usable:
         print(ADVICE)
