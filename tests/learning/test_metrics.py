@@ -1,5 +1,8 @@
 """The metrics against mir_eval, torchmetrics and known signals."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +29,15 @@ def separated() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     sources = speechlike(2, 2, 8000)
     mixture = sources.sum(1)
     return (0.5 * sources + 0.1 * sources.flip(1) + 0.02 * speechlike(2, 2, 8000)).flip(1), sources, mixture
+
+
+def test_sdr_is_there_after_threads_were_set() -> None:
+    code = (
+        "import torch; from convtasnet_lit.learning.metrics import separation_scores; torch.set_num_threads(2); "
+        "s = torch.randn(1, 2, 4000); print(separation_scores(['sdr'], s, s, s.sum(1), 8000)['sdr'].item() > 50)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr
 
 
 def test_sdr_equals_mir_eval_and_torchmetrics(separated: tuple[torch.Tensor, ...]) -> None:

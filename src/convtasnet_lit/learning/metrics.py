@@ -97,7 +97,9 @@ def _sdr(estimates: Tensor, sources: Tensor) -> Tensor:
     silent = sources.abs().amax(-1) == 0
     # torchmetrics computes in float64 whatever it is given; a constant stands in for silence to keep it solvable
     safe = torch.where(silent.unsqueeze(-1), torch.ones_like(sources), sources)
-    values = signal_distortion_ratio(estimates.double(), safe.double(), load_diag=1e-10)
+    # one by one: after torch.set_num_threads(2) a batch hangs on CPUs, see github.com/pytorch/pytorch/issues/141358
+    pairs = zip(estimates.double().flatten(0, 1), safe.double().flatten(0, 1), strict=True)
+    values = torch.stack([signal_distortion_ratio(*pair, load_diag=1e-10) for pair in pairs]).view_as(silent)
     return torch.where(silent, si_sdr_or_leakage(estimates, sources), values.float())
 
 
