@@ -27,6 +27,7 @@ ROOMS = [
     "inference",
     "reporting",
     "doors",
+    "benchmarks",
     "door",
 ]
 DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "plan_memory", "benchmark"}
