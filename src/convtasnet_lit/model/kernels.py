@@ -26,7 +26,7 @@ from convtasnet_lit.model.passes import Hidden
 _SOURCE = Path(__file__).with_name("passes.cpp")
 _FLAGS = shlex.split("-std=c++17 -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC")
 _REALS = {torch.float32: "float", torch.float64: "double"}
-_TENSORS = ("slope", "scale", "shift", "taps", "bias", "mixed_slope")
+_TENSORS = ("expand_bias", "slope", "scale", "shift", "taps", "bias", "mixed_slope")
 _SIZES = ("rows", "channels", "frames", "num_taps", "dilation", "left", "right")
 
 
@@ -40,7 +40,7 @@ class _Struct(ctypes.Structure):
 class Kernels:
     """The four functions of `passes`, each in one sweep over memory."""
 
-    moments: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    moments: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
     mix: Callable[[Tensor, Hidden], tuple[Tensor, Tensor, Tensor]]
     mix_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
     expand_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -59,10 +59,10 @@ class _Library:
     def __init__(self, real: str) -> None:
         self._library = ctypes.CDLL(str(_compiled(real)))
 
-    def moments(self, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """See `passes.moments`."""
         none = y.new_empty(0)
-        hidden = Hidden(slope, none, none, y.new_empty(0, 1), none, none, 1, 0)
+        hidden = Hidden(bias, slope, none, none, y.new_empty(0, 1), none, none, 1, 0)
         sums = y.new_empty(2, *y.shape[:2])
         self._call("moments", y, hidden, y, *sums)
         return sums[0], sums[1]

@@ -89,7 +89,8 @@ def lean_block(state: Tensor, weights: Weights, dilation: int, left: int, recomp
     """Compute what a gLN `ConvBlock` computes.
 
     Args:
-        state: The block's input x above the sum of the skip outputs so far, (batch, B + Sc, frames).
+        state: The block's input x above the sum of the skip outputs so far, (batch, B + Sc, frames); where no gradients
+            are asked for, it is overwritten.
         weights: Of the block.
         dilation: Frames from one tap to the next.
         left: Zeros before the first frame.
@@ -115,7 +116,7 @@ class _LeanBlock(Function):
         if training:
             x = x.clone()  # kept, a view would keep all of the state
         y = _expanded(x, weights)  # (batch, H, frames)
-        inner = _statistics(do.moments(y, weights.slope), y)
+        inner = _statistics(do.moments(y, weights.expand_bias, weights.slope), y)
         q, *sums = do.mix(y, _hidden(weights, inner, dilation, left))  # q: (batch, H, frames)
         outer = _statistics((sums[0], sums[1]), y)
         ctx.dilation, ctx.left = dilation, left
@@ -123,9 +124,10 @@ class _LeanBlock(Function):
 
         output, bias = _output(weights)
         norm = Normalization(*outer, weights.mixed_norm, weights.mixed_norm_bias)
-        biased = state[:, -len(output) :] + (norm.shift @ output.T + bias).unsqueeze(-1).to(x.dtype)
-        output = (output * norm.scale.unsqueeze(1)).to(x.dtype)  # (batch, B + Sc, H)
-        return biased.baddbmm_(output, q)
+        bias = (norm.shift @ output.T + bias).unsqueeze(-1).to(x.dtype)  # (batch, B + Sc, 1)
+        matrices = (output * norm.scale.unsqueeze(1)).to(x.dtype)  # (batch, B + Sc, H)
+        biased = state[:, -len(output) :] + bias if training else state[:, -len(output) :].add_(bias)
+        return biased.baddbmm_(matrices, q)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -201,13 +203,12 @@ def _hidden(weights: Weights, statistics: tuple[Tensor, Tensor], dilation: int, 
     norm = Normalization(*statistics, weights.norm, weights.norm_bias)
     affine = norm.scale, norm.shift
     depthwise = weights.taps, weights.taps_bias
-    return Hidden(weights.slope, *affine, *depthwise, weights.mixed_slope, dilation, left)
+    return Hidden(weights.expand_bias, weights.slope, *affine, *depthwise, weights.mixed_slope, dilation, left)
 
 
 def _expanded(x: Tensor, weights: Weights) -> Tensor:
-    """Y: the expanding convolution of x."""
-    matrices = weights.expand.to(x.dtype).expand(len(x), -1, -1)
-    return torch.baddbmm(weights.expand_bias[:, None].to(x.dtype), matrices, x)
+    """Y: the expanding convolution of x, without its bias, which the passes add on their way."""
+    return torch.bmm(weights.expand.to(x.dtype).expand(len(x), -1, -1), x)
 
 
 def _output(weights: Weights) -> tuple[Tensor, Tensor]:

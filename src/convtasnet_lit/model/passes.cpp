@@ -11,7 +11,7 @@ using real = REAL;
 
 // What turns y into q: passes.Hidden, and the sizes. kernels.py mirrors it.
 struct Hidden {
-    const real *slope, *scale, *shift, *taps, *bias, *mixed_slope;
+    const real *expand_bias, *slope, *scale, *shift, *taps, *bias, *mixed_slope;
     int64_t rows, channels, frames, num_taps, dilation, left, right;
 };
 
@@ -56,11 +56,11 @@ extern "C" void moments(const Hidden &hidden, const real *input, real *sum, real
 #pragma omp parallel for
     for (int64_t row = 0; row < hidden.rows; row++) {
         const real *y = input + row * hidden.frames;
-        const real slope = *hidden.slope;
+        const real expand_bias = hidden.expand_bias[row % hidden.channels], slope = *hidden.slope;
         real s = 0, squares = 0;
 #pragma omp simd reduction(+ : s, squares)
         for (int64_t t = 0; t < hidden.frames; t++) {
-            const real p = prelu(y[t], slope);
+            const real p = prelu(y[t] + expand_bias, slope);
             s += p;
             squares += p * p;
         }
@@ -77,11 +77,12 @@ extern "C" void mix(const Hidden &hidden, const real *input, real *output, real 
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
             const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
+            const real expand_bias = hidden.expand_bias[channel];
             const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
             const real scale = hidden.scale[row], shift = hidden.shift[row];
             real *q = output + row * hidden.frames, *const padded = h;
 #pragma omp simd
-            for (int64_t t = 0; t < hidden.frames; t++) padded[t] = prelu(y[t], slope) * scale + shift;
+            for (int64_t t = 0; t < hidden.frames; t++) padded[t] = prelu(y[t] + expand_bias, slope) * scale + shift;
             convolve(padded, q, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
             real s = 0, squares = 0;
 #pragma omp simd reduction(+ : s, squares)
@@ -102,7 +103,8 @@ extern "C" void mix_backward(const Hidden &hidden, real *gradient, const real *i
                              const real *linear, real *slope_gradient, real *correlation, real *window_sum) {
 #pragma omp parallel
     {
-        PaddedRow padded_p(hidden.left, hidden.frames, hidden.right), padded_h(hidden.left, hidden.frames, hidden.right);
+        PaddedRow padded_p(hidden.left, hidden.frames, hidden.right);
+        PaddedRow padded_h(hidden.left, hidden.frames, hidden.right);
         real *const p = padded_p, *const h = padded_h;
         std::vector<real> mixed(hidden.frames);
         real *const z = mixed.data();
@@ -110,13 +112,14 @@ extern "C" void mix_backward(const Hidden &hidden, real *gradient, const real *i
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
             const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
+            const real expand_bias = hidden.expand_bias[channel];
             const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
             const real scale = hidden.scale[row], shift = hidden.shift[row];
             const real added = constant[row], per_q = linear[row];
             real *g = gradient + row * hidden.frames, slopes = 0;
 #pragma omp simd
             for (int64_t t = 0; t < hidden.frames; t++) {
-                p[t] = prelu(y[t], slope);
+                p[t] = prelu(y[t] + expand_bias, slope);
                 h[t] = p[t] * scale + shift;
             }
             convolve(h, z, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
@@ -157,7 +160,7 @@ extern "C" void expand_backward(const Hidden &hidden, real *gradient, const real
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
             const real *taps = hidden.taps + channel * hidden.num_taps;
-            const real slope = *hidden.slope, scale = hidden.scale[row];
+            const real expand_bias = hidden.expand_bias[channel], slope = *hidden.slope, scale = hidden.scale[row];
             const real added = constant[row], per_p = linear[row];
             const real *y = input + row * hidden.frames;
             real *g = gradient + row * hidden.frames, slopes = 0, s = 0;
@@ -165,9 +168,10 @@ extern "C" void expand_backward(const Hidden &hidden, real *gradient, const real
             convolve(z_gradient, h_gradient, taps, 0, hidden.left, -hidden.dilation, hidden);
 #pragma omp simd reduction(+ : slopes, s)
             for (int64_t t = 0; t < hidden.frames; t++) {
-                const real p_gradient = scale * h_gradient[t] + added + per_p * prelu(y[t], slope);
-                const real y_gradient = y[t] > 0 ? p_gradient : slope * p_gradient;
-                slopes += y[t] > 0 ? real(0) : p_gradient * y[t];
+                const real biased = y[t] + expand_bias;
+                const real p_gradient = scale * h_gradient[t] + added + per_p * prelu(biased, slope);
+                const real y_gradient = biased > 0 ? p_gradient : slope * p_gradient;
+                slopes += biased > 0 ? real(0) : p_gradient * biased;
                 s += y_gradient;
                 g[t] = y_gradient;
             }

@@ -1,8 +1,8 @@
 """What lies between the matrix products of a block: four passes over its hidden features, (batch, channels, frames).
 
-From y, the output of the expanding 1x1 convolution, a block computes
+From y, the product of the expanding 1x1 convolution without its bias, a block computes
 
-    p = PReLU(y)
+    p = PReLU(y + bias)
     h = scale * p + shift               the first norm, once its statistics are known
     z = depthwise convolution of h      zeros before and after
     q = PReLU(z)                        whose norm goes into the weights of the convolution that follows
@@ -25,6 +25,7 @@ class Hidden:
     """What turns y into q.
 
     Args:
+        expand_bias: Of the expanding convolution, (channels,).
         slope: Of the first PReLU, (1,).
         scale: Of the first norm, (batch, channels).
         shift: Of the first norm, (batch, channels).
@@ -35,6 +36,7 @@ class Hidden:
         left: Zeros before the first frame: tap k reads the frame k * dilation - left later.
     """
 
+    expand_bias: Tensor
     slope: Tensor
     scale: Tensor
     shift: Tensor
@@ -45,17 +47,18 @@ class Hidden:
     left: int
 
 
-def moments(y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+def moments(y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     """Sum p and its square over the frames.
 
     Args:
         y: (batch, channels, frames).
+        bias: (channels,).
         slope: (1,).
 
     Returns:
         Two sums, each (batch, channels).
     """
-    p = _prelu(y, slope)
+    p = _prelu(y + bias[:, None], slope)
     return p.sum(-1), _square_sum(p)
 
 
@@ -69,7 +72,7 @@ def mix(y: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         q like y, and two sums (batch, channels).
     """
-    q = _prelu(_mixed(_prelu(y, hidden.slope), hidden), hidden.mixed_slope)
+    q = _prelu(_mixed(_prelu(y + hidden.expand_bias[:, None], hidden.slope), hidden), hidden.mixed_slope)
     return q.to(y.dtype), q.sum(-1), _square_sum(q)
 
 
@@ -89,7 +92,7 @@ def mix_backward(
         The gradient of z like y and of the second slope (batch, channels); at each tap, the former's correlation with p
         and its sum over the frames where the tap reads no padding (batch, channels, taps).
     """
-    p = _prelu(y, hidden.slope)
+    p = _prelu(y + hidden.expand_bias[:, None], hidden.slope)
     z = _mixed(p.clone(), hidden)
     q_gradient = gradient.to(p.dtype).add_(constant[..., None])
     q_gradient.addcmul_(_prelu(z, hidden.mixed_slope), linear[..., None])
@@ -113,15 +116,16 @@ def expand_backward(
         linear: (batch, channels).
 
     Returns:
-        The gradient of y like y, of the first slope and of y's bias (batch, channels).
+        The gradient of y like y, of the first slope and of the bias (batch, channels).
     """
     z_gradient = gradient.to(hidden.taps.dtype)
     p_gradient = constant[..., None].repeat(1, 1, y.shape[-1])
     for k, (written, read) in enumerate(_windows(hidden, y.shape[-1])):
         weights = (hidden.scale * hidden.taps[:, k])[..., None]
         p_gradient[..., read].addcmul_(z_gradient[..., written], weights)
-    p_gradient.addcmul_(_prelu(y, hidden.slope), linear[..., None])
-    y_gradient, slope_gradient = _prelu_backward(p_gradient, y.to(p_gradient.dtype), hidden.slope)
+    biased = y + hidden.expand_bias[:, None]
+    p_gradient.addcmul_(_prelu(biased, hidden.slope), linear[..., None])
+    y_gradient, slope_gradient = _prelu_backward(p_gradient, biased, hidden.slope)
     return y_gradient.to(y.dtype), slope_gradient, y_gradient.sum(-1)
 
 
@@ -144,8 +148,7 @@ def _windows(hidden: Hidden, frames: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
-    """PReLU in the slope's precision."""
-    return functional.prelu(x.to(slope.dtype), slope)
+    return functional.prelu(x, slope)
 
 
 def _prelu_backward(gradient: Tensor, x: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
