@@ -8,7 +8,7 @@ from rich.table import Table
 
 from convtasnet_lit.config import Config, Memory, NormName
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.learning.budget import ADVICE, GIB, room_of_profile, settled, step_of
+from convtasnet_lit.learning.budget import ADVICE, readable, room_of_profile, settled, step_of
 from convtasnet_lit.learning.memory import MemoryPlan, largest_batch, plan
 
 MIB = 2**20
@@ -24,7 +24,7 @@ def _run(config: Config, _: Path) -> None:
     needed, largest = plan(step, batch).total, largest_batch(step, room.usable)
     fits = "fits" if needed <= room.usable else "does not fit"
     print(f"batch {batch} of {config.data.segment} in {room.precision.name}, trainer.memory={step.memory}: {fits}")
-    print(f"it takes {needed / GIB:.2f} GiB of the {room}; the largest batch that fits is {largest}")
+    print(f"it takes {readable(needed)} of the {room}; the largest batch that fits is {largest}")
     if needed > room.usable:
         print(ADVICE)
 

@@ -43,7 +43,7 @@ class Room:
         return self.size * (1 - RESERVED)
 
     def __str__(self) -> str:
-        return f"{self.usable / GIB:.1f} GiB that can be counted on of the {self.size / GIB:.1f} GiB of {self.name}"
+        return f"{readable(self.usable)} that can be counted on of the {readable(self.size)} of {self.name}"
 
 
 def room_here(config: Config) -> Room:
@@ -116,7 +116,7 @@ def settled(config: Config, room: Room) -> Config:
     share, step = effective // processes, step_of(config, room.precision)
     for batch in (size for size in range(share, 0, -1) if share % size == 0):
         if plan(step, batch).total <= room.usable:
-            rank_zero_info(f"data.batch_size=auto: {batch}, accumulated {share // batch} times")
+            rank_zero_info(f"data.batch_size=auto: batch {batch} x accumulation {share // batch}")
             return with_batch(config, batch, share // batch)
     raise InputError(f"data.batch_size: auto finds none, not even 1 fits the {room}; {ADVICE.replace('auto', '1')}")
 
@@ -133,6 +133,19 @@ def with_batch(config: Config, batch: int, accumulate: int) -> Config:
     return replace(config, data=replace(config.data, batch_size=batch), trainer=trainer)
 
 
+def readable(size: float) -> str:
+    """Write a number of bytes.
+
+    Args:
+        size: Bytes.
+
+    Example:
+        >>> readable(3 * 2**29), readable(2**20)
+        ('1.5 GiB', '1 MiB')
+    """
+    return f"{size / GIB:.3g} GiB" if size >= GIB / 10 else f"{size / 2**20:.3g} MiB"
+
+
 def report_memory(config: Config, room: Room) -> None:
     """Say what a step takes, and warn if a GPU does not have it.
 
@@ -143,6 +156,6 @@ def report_memory(config: Config, room: Room) -> None:
     batch = config.data.mixtures_per_batch
     needed = plan(step_of(config, room.precision), batch).total
     kind = f"{room.precision.name}, {config.trainer.memory.name}"
-    rank_zero_info(f"memory: about {needed / GIB:.2f} GiB a step (batch {batch}, {kind}), of {room}")
+    rank_zero_info(f"memory: about {readable(needed)} a step (batch {batch}, {kind}), of {room}")
     if room.gpu and needed > room.usable:
         rank_zero_info(f"warning: data.batch_size: {batch} is not expected to fit; {ADVICE}")
