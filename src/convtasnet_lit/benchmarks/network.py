@@ -81,13 +81,14 @@ def forward(settings: Settings) -> Part:
 def saved(settings: Settings) -> Part:
     """Count what is kept between forward and backward."""
     networks, missing = build_all(model_shape(settings.model))
-    sources, figures = example_batch(settings.batch, settings.seconds), {}
+    mixture, figures = example_batch(1, settings.seconds).sum(1), {}
     for name, network in networks.items():
         with surroundings(name):
-            figures[name] = saved_bytes(network, sources.sum(1)) / settings.batch / settings.seconds / 1e6
+            figures[name] = saved_bytes(network, mixture) / settings.seconds / 1e6
     rows: list[Row] = [{"": name, "MB": figure, **ratios(figures, name)} for name, figure in figures.items()]
     note = "Storages that autograd keeps for the backward pass, each once, without parameters; a count, not a timing."
-    return Part(f"Saved for backward, a second of audio, {_size(settings)}", note, rows + absent(missing, "MB"))
+    title = f"Saved for backward, a second of audio, {settings.model} model at {SAMPLE_RATE} Hz"
+    return Part(title, note, rows + absent(missing, "MB"))
 
 
 def saved_bytes(network: nn.Module, mixture: Tensor) -> int:
@@ -100,13 +101,11 @@ def saved_bytes(network: nn.Module, mixture: Tensor) -> int:
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # alive, so that no other storage takes its address
 
-    def keep(tensor: Tensor) -> Tensor:
+    def keep(tensor: Tensor) -> None:  # the graph is given nothing: nobody goes back, and a tensor in it would never go
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
-        return tensor
 
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        estimates = network(mixture)
-    del estimates
+    with saved_tensors_hooks(keep, lambda nothing: nothing):
+        network(mixture)
     return sum(storage.nbytes() for address, storage in kept.items() if address not in own)
 
 
