@@ -13,7 +13,22 @@ import torch
 from convtasnet_lit import benchmark
 from convtasnet_lit.benchmarks import contestants, losses, network, timing
 
-MINIATURE = "--model tiny --seconds 0.2 --batch 1 --rounds 1 --threads 1 --long-seconds 0.5 --utterances 2".split()
+MINIATURE = [
+    "--model",
+    "tiny",
+    "--seconds",
+    "0.2",
+    "--batch",
+    "1",
+    "--rounds",
+    "1",
+    "--threads",
+    "1",
+    "--long-seconds",
+    "0.5",
+    "--utterances",
+    "2",
+]
 PAPER_MB = 646  # that torchaudio's network of the paper's size saves for a second of audio
 
 

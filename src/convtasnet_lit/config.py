@@ -80,7 +80,7 @@ class DataConfig:
     test_speakers: list[str] = field(default_factory=list)
 
     segment: str = "2s"
-    batch_size: int | str = 2  # or `auto`: the largest that fits, of trainer.effective_batch_size
+    batch_size: int | str = 2  # or `auto`: the largest divisor of trainer.effective_batch_size that fits
     num_speakers: int = 2  # in a mixture
     train_mixtures: int = 800  # an epoch
     validation_mixtures: int = 100

@@ -70,6 +70,8 @@ def test_what_is_saved_is_what_hooks_count_in_a_real_step(
     if precision == "bf16" and memory == "plain" and model is SMALL:
         model = CAUSAL  # gLN is computed in float32 under autocast on GPUs, and in half precision here
     network, sources = ConvTasNet(num_speakers, **model), torch.randn(2, num_speakers, 4000)
+    if memory == "checkpoint" and model.get("norm") == "BN":
+        pytest.skip("refused")
     network.memory = memory
     with kept_bytes(network) as found, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         pit_loss(network(sources.sum(1)), sources)
@@ -146,9 +148,11 @@ def test_auto_takes_the_largest_divisor_that_fits(fitting: int, batch: int, auto
 
 
 def test_auto_shares_the_effective_batch_among_devices(auto: Config) -> None:
-    trainer = replace(auto.trainer, devices=2, num_nodes=3, effective_batch_size=24)
+    trainer = replace(auto.trainer, devices=6, effective_batch_size=24)
     found = settled(replace(auto, trainer=trainer), room_for(auto, 3))
     assert (found.data.batch_size, found.trainer.accumulate_grad_batches) == (2, 2)
+    with pytest.raises(InputError, match=r"trainer\.num_nodes: 2 .* 1 with data\.batch_size=auto"):
+        settled(replace(auto, trainer=replace(auto.trainer, num_nodes=2)), room_for(auto, 8))
     with pytest.raises(InputError, match=r"trainer\.effective_batch_size: 8 .* a multiple of the 3 processes"):
         settled(replace(auto, trainer=replace(auto.trainer, devices=3)), room_for(auto, 8))
 

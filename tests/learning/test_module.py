@@ -113,7 +113,8 @@ def test_a_step_never_waits_for_the_cpu_nor_computes_in_float64(
     _orders.cache_clear()  # on each device they are made once, for all steps
     with FakeTensorMode(), torch.device(device):
         network = ConvTasNet(num_speakers, 16, 16, 8, 16, 8, num_blocks=2, num_repeats=2, norm=norm.name)
-        network.memory = memory.name
+        if not (norm is NormName.BN and memory is Memory.checkpoint):  # refused
+            network.memory = memory.name
         optimizer, sources = make_adam(network, OptimizerConfig()), torch.randn(2, num_speakers, 800)
         _orders(num_speakers, sources.device)
         with NoDetour(device):
@@ -130,12 +131,14 @@ def test_a_step_never_waits_for_the_cpu_nor_computes_in_float64(
 
 
 def test_a_compiled_run_has_the_same_loss(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # without minutes of C++
+    compile_fast, calls = partial(torch.compile, backend="aot_eager"), []  # without minutes of C++
+    monkeypatch.setattr(torch, "compile", lambda function: calls.append(function) or compile_fast(function))
     losses = []
     for compiled in (False, True):
         once = replace(config, trainer=replace(config.trainer, compile=compiled, max_epochs=1))
         losses.append(train(once, tmp_path / str(compiled)).validation_loss)
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+    assert len(calls) == 1
 
 
 def test_a_checkpoint_holds_only_plain_values_and_loads(config: Config, tmp_path: Path) -> None:

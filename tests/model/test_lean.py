@@ -109,6 +109,38 @@ def test_going_back_twice_doubles_the_gradient(memory: str) -> None:
         torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
+@pytest.mark.usefixtures("_either_way")
+@pytest.mark.parametrize("batch", [1, 2])
+def test_without_gradients_it_is_the_same_and_leaves_the_mixture_alone(batch: int) -> None:
+    network, mixture = ConvTasNet(**SMALL), torch.randn(batch, 3000)
+    before = mixture.clone()
+    with torch.inference_mode():
+        lean_estimates = network(mixture)
+        network.memory = "plain"
+        torch.testing.assert_close(lean_estimates, network(mixture), rtol=1e-4, atol=1e-5)
+    assert torch.equal(mixture, before)
+
+
+def test_a_network_in_half_precision_does_not_overflow() -> None:
+    network = ConvTasNet(**SMALL).bfloat16().half()
+    with torch.inference_mode():
+        assert network(torch.randn(1, 480_000).half()).isfinite().all()
+
+
+def test_second_derivatives_are_refused() -> None:
+    network = ConvTasNet(**SMALL)
+    (gradient,) = torch.autograd.grad(
+        network(torch.randn(1, 400)).sum(), network.encoder.filters.weight, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
+def test_batch_norm_is_not_recomputed() -> None:
+    with pytest.raises(ValueError, match="count batches twice"):
+        ConvTasNet(**SMALL, norm="BN").memory = "checkpoint"
+
+
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch's compiler about itself
 @pytest.mark.parametrize("memory", ["lean", "checkpoint"])
 def test_compiled_by_torch_it_is_the_same(memory: str) -> None:
@@ -155,7 +187,7 @@ def test_without_a_compiler_it_works_and_says_so_once(
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert ConvTasNet(**SMALL)(torch.randn(1, 100)).isfinite().all()
-    assert [record.getMessage()[:31] for record in caplog.records] == ["slower without a C++ compiler t"]
+    assert [record.getMessage()[:31] for record in caplog.records] == ["slower without compiled kernels"]
 
 
 @pytest.mark.usefixtures("_no_kernels_loaded")

@@ -106,6 +106,7 @@ def settled(config: Config, room: Room) -> Config:
     if config.data.batch_size != AUTO:
         return config
     settings = config.trainer
+    require(settings.num_nodes == 1, "trainer.num_nodes", settings.num_nodes, "1 with data.batch_size=auto")
     processes, effective = settings.devices * settings.num_nodes, settings.effective_batch_size
     require(
         effective % processes == 0,

@@ -1,8 +1,8 @@
 """What a training step takes of memory, counted without a GPU and without allocating anything.
 
 The step is run on torch's fake tensors, which have a shape, a precision and a place, and no content: forward, loss and
-backward go through the same operations as in training, and what each one makes is counted as long as it lives. On GPUs
-these are the very operations; on a CPU the compiled kernels of the lean blocks have less workspace.
+backward go through the same operations as in training, and what each one makes is counted as long as it lives. The
+passes of the lean blocks are counted as plain operations; compiled, on CPUs and GPUs, they have less workspace.
 """
 
 from collections.abc import Callable, Iterable

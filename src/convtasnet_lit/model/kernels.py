@@ -12,7 +12,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -118,20 +118,45 @@ def kernels_for(x: Tensor) -> Kernels | None:
 
 
 @cache
-def _gpu_kernels() -> Kernels:
+def _gpu_kernels() -> Kernels | None:
     """Compiled at their first call, for any length and dilation at once; torch keeps them on disk for the next run."""
-    names = ("moments", "mix", "mix_backward", "expand_backward")
-    return Kernels(*(torch.compile(getattr(passes, name), dynamic=True) for name in names))
+    fast = partial(torch.compile, dynamic=True)
+    kernels = Kernels(fast(passes.moments), fast(passes.mix), fast(passes.mix_backward), fast(passes.expand_backward))
+    try:
+        _try(kernels)
+    except Exception as error:  # Triton needs a C compiler and Python's headers, and says so in many ways
+        _say_slower(f"{type(error).__name__}: {error}".splitlines()[0])
+        return None
+    return kernels
+
+
+def _try(kernels: Kernels) -> None:
+    """Call each of them once on a GPU."""
+    y, tables = torch.ones(2, 4, 64, device="cuda"), torch.ones(2, 4, device="cuda")
+    hidden = Hidden(
+        tables[0], tables[0, :1], tables, tables, torch.ones(4, 3, device="cuda"), tables[0], tables[0, :1], 2, 2
+    )
+    kernels.moments(y, hidden.expand_bias, hidden.slope)
+    kernels.mix(y, hidden)
+    kernels.mix_backward(y.clone(), y, hidden, tables, tables)
+    kernels.expand_backward(y.clone(), y, hidden, tables, tables)
 
 
 @cache
 def _cpu_kernels(real: str) -> Kernels | None:
     try:
         library = _Library(real)
-    except (OSError, subprocess.CalledProcessError) as error:
-        logging.getLogger(__name__).warning("slower without a C++ compiler that knows OpenMP: %s", error)
+    except subprocess.CalledProcessError as error:
+        _say_slower((error.stderr.decode(errors="replace").strip() or str(error)).splitlines()[-1])
+        return None
+    except (OSError, RuntimeError) as error:  # no compiler, no home, no room
+        _say_slower(str(error))
         return None
     return Kernels(library.moments, library.mix, library.mix_backward, library.expand_backward)
+
+
+def _say_slower(reason: str) -> None:
+    logging.getLogger(__name__).warning("slower without compiled kernels: %s", reason)
 
 
 def _compiled(real: str) -> Path:
@@ -139,9 +164,12 @@ def _compiled(real: str) -> Path:
     command = [*shlex.split(os.environ.get("CXX", "c++")), *_FLAGS, f"-DREAL={real}"]
     macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], check=True, capture_output=True).stdout
     key = hashlib.sha256(macros + _SOURCE.read_bytes()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "convtasnet_lit"
+    cache_home = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(cache_home) if cache_home else Path.home() / ".cache") / "convtasnet_lit"
     library = folder / f"passes-{real}-{key}.so"
     if not library.is_file():
-        with written_whole(library) as partial:
+        own = folder / f"{library.name}.{os.getpid()}"  # the processes of a run may all compile at once
+        with written_whole(own) as partial:
             subprocess.run([*command, str(_SOURCE), "-o", str(partial)], check=True, capture_output=True)
+        own.replace(library)
     return library

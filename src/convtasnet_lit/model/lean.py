@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from convtasnet_lit.model import passes
 from convtasnet_lit.model.kernels import kernels_for
@@ -130,6 +131,7 @@ class _LeanBlock(Function):
         return biased.baddbmm_(matrices, q)
 
     @staticmethod
+    @once_differentiable  # the kernels write where autograd does not look
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *kept = ctx.saved_tensors
         weights = Weights(*kept[4:])

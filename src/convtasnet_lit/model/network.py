@@ -150,6 +150,8 @@ class ConvTasNet(nn.Module):
     def memory(self, memory: str) -> None:
         if memory not in MEMORY:
             raise ValueError(f"memory must be one of {', '.join(MEMORY)}, not {memory!r}")
+        if memory == "checkpoint" and self.separator.norm == "BN":
+            raise ValueError("memory='checkpoint' would count batches twice with norm='BN'")
         self.separator.memory = memory
 
     def receptive_field_seconds(self, sample_rate: int) -> float:

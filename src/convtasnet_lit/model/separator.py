@@ -95,22 +95,23 @@ class ConvBlock(nn.Module):
         Returns:
             The state for the next block; of the last block, which has no residual output, the sum alone.
         """
-        own = dict(self.named_parameters())
+        norm, mixed_norm = cast(nn.GroupNorm, self.expand_norm), cast(nn.GroupNorm, self.depthwise_norm)
+        residual = self.residual
         weights = Weights(
-            expand=own["expand.weight"][:, :, 0],
-            expand_bias=own["expand.bias"],
-            slope=own["expand_prelu.weight"],
-            norm=own["expand_norm.weight"],
-            norm_bias=own["expand_norm.bias"],
-            taps=own["depthwise.weight"][:, 0],
-            taps_bias=own["depthwise.bias"],
-            mixed_slope=own["depthwise_prelu.weight"],
-            mixed_norm=own["depthwise_norm.weight"],
-            mixed_norm_bias=own["depthwise_norm.bias"],
-            skip=own["skip.weight"][:, :, 0],
-            skip_bias=own["skip.bias"],
-            residual=None if self.residual is None else own["residual.weight"][:, :, 0],
-            residual_bias=own.get("residual.bias"),
+            expand=self.expand.weight[:, :, 0],
+            expand_bias=cast(Tensor, self.expand.bias),
+            slope=self.expand_prelu.weight,
+            norm=norm.weight,
+            norm_bias=norm.bias,
+            taps=self.depthwise.weight[:, 0],
+            taps_bias=cast(Tensor, self.depthwise.bias),
+            mixed_slope=self.depthwise_prelu.weight,
+            mixed_norm=mixed_norm.weight,
+            mixed_norm_bias=mixed_norm.bias,
+            skip=self.skip.weight[:, :, 0],
+            skip_bias=cast(Tensor, self.skip.bias),
+            residual=None if residual is None else residual.weight[:, :, 0],
+            residual_bias=None if residual is None else residual.bias,
         )
         return lean_block(state, weights, self.dilation, self.left, recompute)
 
@@ -174,7 +175,7 @@ class Separator(nn.Module):
         x = self._bottleneck(features)  # (batch, B, frames)
         skips = x.new_zeros(len(x), self.output.in_channels, x.shape[-1])
         blocks = cast(Iterable[ConvBlock], self.blocks)
-        if self.norm == "gLN" and self.memory != "plain" and not torch.compiler.is_compiling():  # which derives its own
+        if self._is_lean():
             state = torch.cat([x, skips], 1)  # (batch, B + Sc, frames)
             for block in blocks:
                 state = block.forward_lean(state, recompute=self.memory == "checkpoint")
@@ -189,6 +190,12 @@ class Separator(nn.Module):
         masks: Tensor = self.mask_activation(scores.unflatten(1, (self.num_sources, -1)))
         return masks
 
+    def _is_lean(self) -> bool:
+        compiled = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None  # they cannot look inside
+        # the sums over time of a network that is in half precision itself would overflow
+        exact = self.output.weight.dtype in (torch.float32, torch.float64)
+        return self.norm == "gLN" and self.memory != "plain" and exact and not compiled
+
     def _bottleneck(self, features: Tensor) -> Tensor:
         if self.memory == "plain" or self.norm == "BN":  # recomputed, a batch norm would count its batch twice
             return self.bottleneck(self.input_norm(features))  # type: ignore[no-any-return]
@@ -197,6 +204,8 @@ class Separator(nn.Module):
 
 def recomputed(function: Callable[..., Any], *inputs: Tensor) -> Any:
     """Call a function whose intermediate results are computed anew in the backward pass instead of kept."""
+    if not torch.is_grad_enabled():
+        return function(*inputs)
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
