@@ -131,7 +131,7 @@ def _training_step(network: ConvTasNet, sources: Tensor) -> Tensor:
     mixture = sources.sum(1)
     estimates, masks = network.separate_with_masks(mixture)
     order = torch.zeros(1, dtype=torch.int64).expand_as(estimates)
-    loss = -si_sdr_or_leakage(estimates.gather(1, order), sources).mean()
+    loss = -si_sdr_or_leakage(estimates.float().gather(1, order), sources).mean()
     observations(mixture, masks.detach())
     return loss
 
