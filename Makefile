@@ -35,8 +35,8 @@ format: $(READY) ## format the code
 types: $(READY) ## check types alone
 	$(BIN)/mypy
 
-benchmark: $(READY) ## measure speed on this machine
-	$(BIN)/python -m convtasnet_lit.benchmark
+benchmark: $(READY) ## measure speed and memory on this machine, beside the peers
+	$(BIN)/python -m convtasnet_lit.benchmark --json runs/benchmark.json
 
 wheel: $(READY) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -3,6 +3,8 @@
 import builtins
 import json
 import math
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,24 +13,10 @@ import pytest
 import torch
 
 from convtasnet_lit import benchmark
-from convtasnet_lit.benchmarks import contestants, losses, network, timing
+from convtasnet_lit.benchmarks import contestants, losses, memory, network, timing
 
-MINIATURE = [
-    "--model",
-    "tiny",
-    "--seconds",
-    "0.2",
-    "--batch",
-    "1",
-    "--rounds",
-    "1",
-    "--threads",
-    "1",
-    "--long-seconds",
-    "0.5",
-    "--utterances",
-    "2",
-]
+SMALL = "--model=tiny --seconds=0.2 --batch=1 --rounds=1 --threads=1 --long-seconds=0.5 --utterances=2"
+MINIATURE = SMALL.split()
 PAPER_MB = 646  # that torchaudio's network of the paper's size saves for a second of audio
 
 
@@ -49,6 +37,10 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 def test_each_part_gives_figures_and_the_json_holds_what_is_shown(
     part: str, command: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if part == "peak":  # each takes a process of its own
+        monkeypatch.setattr(
+            contestants, "BUILDERS", {name: contestants.BUILDERS[name] for name in ("lean", "torchaudio")}
+        )
     monkeypatch.setattr("convtasnet_lit.benchmarks.data.BATCHES", 4)
     monkeypatch.setattr("convtasnet_lit.benchmarks.data.MIXTURES", 3)
     found = command("--parts", part, "--markdown", *MINIATURE)
@@ -127,6 +119,16 @@ def test_contestants_take_turns() -> None:
 def test_memory_is_read_at_its_highest() -> None:
     _, growth = timing.in_fresh_process(timing.measured_growth, _fill_and_forget)
     assert 50e6 < growth < 60e6
+
+
+def test_a_contestant_that_was_killed_is_told_in_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_long_pass", _die)
+    rows = memory.long(timing.Settings(model="tiny", rounds=1, long_seconds=[0.5])).rows
+    assert [row["s"] for row in rows] == ["killed: not enough memory"] * 2
+
+
+def _die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _fill_and_forget() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich import print as show
 
-from convtasnet_lit.benchmarks import data, losses, network, report
+from convtasnet_lit.benchmarks import data, losses, memory, network, report
 from convtasnet_lit.benchmarks.contestants import MODELS
 from convtasnet_lit.benchmarks.timing import Part, Settings, threads_of_torch
 from convtasnet_lit.doors import BAD_INPUT, leave
@@ -24,8 +24,8 @@ PARTS: dict[str, Callable[[Settings], Part]] = {
     "step": network.step,
     "forward": network.forward,
     "saved": network.saved,
-    "peak": network.peak,
-    "long": network.long,
+    "peak": memory.peak,
+    "long": memory.long,
     "loading": data.loading,
     "prepare": data.prepare,
     "waiting": data.waiting,

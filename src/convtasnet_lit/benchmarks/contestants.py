@@ -8,12 +8,9 @@ from typing import Any
 from unittest import mock
 
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.config import Config, plain, typed
-from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.model import lean
 from convtasnet_lit.model.network import ConvTasNet
 
@@ -28,6 +25,11 @@ def model_shape(model: str) -> dict[str, Any]:
     Args:
         model: The file's name.
     """
+    from hydra import compose, initialize_config_dir  # not above: each fresh process would load all that it needs
+
+    from convtasnet_lit.config import Config, plain, typed
+    from convtasnet_lit.doors import CONF_DIR
+
     with initialize_config_dir(str(CONF_DIR.absolute()), version_base="1.3"):
         config = typed(Config, compose("train", [f"model={model}"]))
     shape: dict[str, Any] = plain(config.model)

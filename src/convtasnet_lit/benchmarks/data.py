@@ -18,7 +18,7 @@ from torch import Tensor
 
 from convtasnet_lit.benchmarks.contestants import SAMPLE_RATE, build, model_shape, not_installed
 from convtasnet_lit.benchmarks.corpora import Triple, hours, write_corpus, write_triples
-from convtasnet_lit.benchmarks.network import training_step
+from convtasnet_lit.benchmarks.passes import training_step
 from convtasnet_lit.benchmarks.timing import Part, Row, Settings, absent, followed, interleaved, threads_of_torch
 from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import folder

@@ -15,7 +15,7 @@ from convtasnet_lit.benchmarks.contestants import (
     model_shape,
     not_installed,
 )
-from convtasnet_lit.benchmarks.network import forward_pass, training_step
+from convtasnet_lit.benchmarks.passes import forward_pass, training_step
 from convtasnet_lit.benchmarks.timing import Part, Row, Settings, interleaved
 from convtasnet_lit.learning.losses import pit_loss
 from convtasnet_lit.learning.metrics import separation_scores
