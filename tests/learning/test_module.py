@@ -76,7 +76,7 @@ def test_validation_is_the_same_on_one_process_and_on_two(config: Config, tmp_pa
 
 @pytest.mark.parametrize(
     ("norm", "memory", "accumulation"),
-    [(NormName.BN, Memory.lean, 2), (NormName.gLN, Memory.lean, 2), (NormName.gLN, Memory.checkpoint, 1)],
+    [(NormName.BN, Memory.lean, 2), (NormName.gLN, Memory.lean, 1)],
 )
 def test_training_runs_on_two_processes(
     norm: NormName, memory: Memory, accumulation: int, config: Config, tmp_path: Path
