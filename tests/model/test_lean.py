@@ -15,7 +15,7 @@ SMALL = {"num_filters": 32, "bottleneck_channels": 16, "hidden_channels": 32, "s
 @pytest.fixture(params=["kernels", "passes"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "passes":
-        monkeypatch.setattr(lean, "kernels_for", lambda x: None)
+        monkeypatch.setattr(lean, "kernels_for", lambda x, precision: None)
     elif kernels.kernels_for(torch.zeros(1)) is None:
         pytest.skip("no C++ compiler here")
 
@@ -83,6 +83,7 @@ def test_a_network_is_the_same_in_float32_whatever_it_keeps(sizes: dict[str, obj
     assert torch.linalg.norm(gradient - plain_gradient) < 1e-4 * torch.linalg.norm(plain_gradient)
 
 
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize("memory", ["lean", "checkpoint"])
 def test_autocast_computes_in_bfloat16_and_stays_near_float32(memory: str) -> None:
     network, mixture = ConvTasNet(**SMALL), torch.randn(2, 3000)
@@ -196,8 +197,8 @@ def test_kernels_are_compiled_once_and_kept(tmp_path: object, monkeypatch: pytes
         pytest.skip("no C++ compiler here")
     kernels._cpu_kernels.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = kernels._compiled("float")
+    first = kernels._compiled("float", "float")
     written = first.stat().st_mtime_ns
-    assert kernels._compiled("float") == first
+    assert kernels._compiled("float", "float") == first
     assert first.stat().st_mtime_ns == written
     assert [file.name for file in first.parent.iterdir()] == [first.name]

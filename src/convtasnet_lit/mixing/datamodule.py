@@ -161,13 +161,14 @@ class MixtureDataModule(LightningDataModule):
             persistent_workers=self.data.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
-            worker_init_fn=_ignore_interrupt,
+            worker_init_fn=_start_worker,
         )
 
     def _process(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
-def _ignore_interrupt(_: int) -> None:
-    """Leave Ctrl-C, which a terminal sends to the workers too, to the process that saves the state."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the training process saves the state
+    # By name: a descriptor is asked for and sent back while the worker renders, which takes a millisecond a batch more.
+    torch.multiprocessing.set_sharing_strategy("file_system")

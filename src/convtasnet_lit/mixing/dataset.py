@@ -19,11 +19,17 @@ MOST_ATTEMPTS = 100  # a corpus of mostly silence is refused rather than searche
 
 
 class Mixture(NamedTuple):
-    """What a data loader yields: mixture (samples,), sources (sources, samples), and the mixture's number."""
+    """What a data loader yields: the sources of a mixture, or of a batch of them, (..., sources, samples).
 
-    mixture: Tensor
+    One tensor and no more: handing each from a loading process to the training costs about a millisecond.
+    """
+
     sources: Tensor
-    number: int
+
+    @property
+    def mixture(self) -> Tensor:
+        """Their sum, (..., samples)."""
+        return self.sources.sum(-2)
 
 
 def render(store: Store, spec: MixtureSpec) -> np.ndarray | None:
@@ -117,7 +123,7 @@ class TrainingMixtures(Dataset[Mixture]):
         rng = np.random.default_rng((self.seed, epoch, index, MOST_ATTEMPTS))  # apart from every attempt's stream
         if rng.random() < self.snr_probability:
             sources = change_first_level(sources, rng.uniform(-self.snr_range_db, self.snr_range_db))
-        return finished(sources, index, self.normalized)
+        return Mixture(normalize(sources) if self.normalized else sources)
 
 
 class FixedMixtures(Dataset[Mixture]):
@@ -147,21 +153,8 @@ class FixedMixtures(Dataset[Mixture]):
     def __getitem__(self, index: int) -> Mixture:
         rendered = render(self.store, self.specs[index])
         assert rendered is not None, "the list holds no silent source"
-        return finished(torch.from_numpy(rendered), index, self.normalized)
-
-
-def finished(sources: Tensor, number: int, normalized: bool) -> Mixture:
-    """Sum the sources to a numbered mixture, at -25 dBFS where asked.
-
-    Args:
-        sources: (sources, samples).
-        number: The mixture's.
-        normalized: Whether to bring it to -25 dBFS.
-    """
-    mixture = sources.sum(0)
-    if normalized:
-        mixture, sources = normalize(mixture, sources)
-    return Mixture(mixture, sources, number)
+        sources = torch.from_numpy(rendered)
+        return Mixture(normalize(sources) if self.normalized else sources)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

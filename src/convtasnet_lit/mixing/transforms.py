@@ -1,4 +1,4 @@
-"""Normalization and augmentation of (mixture (T,), sources (S, T))."""
+"""Normalization and augmentation of the sources of a mixture, which is their sum."""
 
 import math
 
@@ -30,26 +30,23 @@ def normalization_gain(mixture: Tensor) -> float:
     return min(gain, 1.0 / max(-float(lowest), float(highest)))
 
 
-def normalize(mixture: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring a mixture to -25 dBFS, and its sources by the same gain, so that it stays their sum to the last bit.
+def normalize(sources: Tensor) -> Tensor:
+    """Bring a mixture to -25 dBFS by one gain for all its sources.
 
     Args:
-        mixture: (samples,), the sum of the sources.
         sources: (sources, samples).
 
     Example:
         >>> import torch
-        >>> sources = torch.randn(2, 16000)
-        >>> mixture, sources = normalize(sources.sum(0), sources)
-        >>> round(mixture.square().mean().sqrt().item(), 4), torch.equal(mixture, sources.sum(0))
-        (0.0562, True)
+        >>> sources = normalize(torch.randn(2, 16000))
+        >>> round(sources.sum(0).square().mean().sqrt().item(), 4)
+        0.0562
     """
-    scaled = sources * normalization_gain(mixture)
-    return scaled.sum(0), scaled
+    return sources * normalization_gain(sources.sum(0))
 
 
 def change_first_level(sources: Tensor, decibels: float) -> Tensor:
-    """Dynamic SNR mixing: change the level of the first source; the mixture is then to be summed anew.
+    """Dynamic SNR mixing: change the level of the first source.
 
     Args:
         sources: (sources, samples).

@@ -25,7 +25,7 @@ from convtasnet_lit.model.passes import Hidden
 
 _SOURCE = Path(__file__).with_name("passes.cpp")
 _FLAGS = shlex.split("-std=c++17 -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC")
-_REALS = {torch.float32: "float", torch.float64: "double"}
+_TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
 _TENSORS = ("expand_bias", "slope", "scale", "shift", "taps", "bias", "mixed_slope")
 _SIZES = ("rows", "channels", "frames", "num_taps", "dilation", "left", "right")
 
@@ -50,26 +50,27 @@ class _Library:
     """The four functions compiled from `passes.cpp` for one precision.
 
     Args:
-        real: `float` or `double`.
+        stored: Type of the sequences: `float`, `double` or `bfloat16`.
+        real: Type of the parameters and sums: `float` or `double`.
 
     Raises:
         OSError: There is no compiler, or it failed.
     """
 
-    def __init__(self, real: str) -> None:
-        self._library = ctypes.CDLL(str(_compiled(real)))
+    def __init__(self, stored: str, real: str) -> None:
+        self._library = ctypes.CDLL(str(_compiled(stored, real)))
 
     def moments(self, y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """See `passes.moments`."""
-        none = y.new_empty(0)
-        hidden = Hidden(bias, slope, none, none, y.new_empty(0, 1), none, none, 1, 0)
-        sums = y.new_empty(2, *y.shape[:2])
+        none = bias.new_empty(0)
+        hidden = Hidden(bias, slope, none, none, bias.new_empty(0, 1), none, none, 1, 0)
+        sums = bias.new_empty(2, *y.shape[:2])
         self._call("moments", y, hidden, y, *sums)
         return sums[0], sums[1]
 
     def mix(self, y: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor, Tensor]:
         """See `passes.mix`."""
-        q, sums = torch.empty_like(y), y.new_empty(2, *y.shape[:2])
+        q, sums = torch.empty_like(y), hidden.bias.new_empty(2, *y.shape[:2])
         self._call("mix", y, hidden, y, q, *sums)
         return q, sums[0], sums[1]
 
@@ -77,8 +78,8 @@ class _Library:
         self, gradient: Tensor, y: Tensor, hidden: Hidden, constant: Tensor, linear: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """See `passes.mix_backward`; the gradient of z takes the place of the one given."""
-        slopes = y.new_empty(y.shape[:2])
-        correlations, sums = y.new_empty(2, *y.shape[:2], hidden.taps.shape[1])
+        slopes = hidden.bias.new_empty(y.shape[:2])
+        correlations, sums = hidden.bias.new_empty(2, *y.shape[:2], hidden.taps.shape[1])
         added = constant.contiguous(), linear.contiguous()
         self._call("mix_backward", y, hidden, gradient, y, *added, slopes, correlations, sums)
         return gradient, slopes, correlations, sums
@@ -87,7 +88,7 @@ class _Library:
         self, gradient: Tensor, y: Tensor, hidden: Hidden, constant: Tensor, linear: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `passes.expand_backward`; the gradient of y takes the place of the one given."""
-        slopes, sums = y.new_empty(2, *y.shape[:2])
+        slopes, sums = hidden.bias.new_empty(2, *y.shape[:2])
         added = constant.contiguous(), linear.contiguous()
         self._call("expand_backward", y, hidden, gradient, y, *added, slopes, sums)
         return gradient, slopes, sums
@@ -102,19 +103,21 @@ class _Library:
         self._library[name](ctypes.byref(struct), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))
 
 
-def kernels_for(x: Tensor) -> Kernels | None:
-    """Return the kernels for tensors like this one, if there are any.
+def kernels_for(x: Tensor, precision: torch.dtype = torch.float32) -> Kernels | None:
+    """Return the kernels for sequences like this one, if there are any.
 
     Args:
-        x: float32 and float64 on a CPU have kernels where a C++ compiler is installed; all on a GPU with Triton.
+        x: On a GPU with Triton all have kernels; on a CPU with a C++ compiler float32, float64 and bfloat16.
+        precision: Of the parameters; on a CPU float32 for bfloat16, and else that of x.
     """
     if type(x) is not Tensor:  # a fake tensor, or another wrapped one, has no memory that could be read
         return None
     if x.is_cuda:
         return _gpu_kernels() if has_triton() else None
-    if x.device.type != "cpu" or x.dtype not in _REALS:
+    fits = precision == x.dtype or (x.dtype, precision) == (torch.bfloat16, torch.float32)
+    if x.device.type != "cpu" or x.dtype not in _TYPES or not fits:
         return None
-    return _cpu_kernels(_REALS[x.dtype])
+    return _cpu_kernels(_TYPES[x.dtype], _TYPES[precision])
 
 
 @cache
@@ -143,9 +146,9 @@ def _try(kernels: Kernels) -> None:
 
 
 @cache
-def _cpu_kernels(real: str) -> Kernels | None:
+def _cpu_kernels(stored: str, real: str) -> Kernels | None:
     try:
-        library = _Library(real)
+        library = _Library(stored, real)
     except subprocess.CalledProcessError as error:
         _say_slower((error.stderr.decode(errors="replace").strip() or str(error)).splitlines()[-1])
         return None
@@ -159,14 +162,14 @@ def _say_slower(reason: str) -> None:
     logging.getLogger(__name__).warning("slower without compiled kernels: %s", reason)
 
 
-def _compiled(real: str) -> Path:
+def _compiled(stored: str, real: str) -> Path:
     """The shared library in the user's cache; its name stands for the source, the compiler and the processor."""
-    command = [*shlex.split(os.environ.get("CXX", "c++")), *_FLAGS, f"-DREAL={real}"]
+    command = [*shlex.split(os.environ.get("CXX", "c++")), *_FLAGS, f"-DREAL={real}", f"-DSTORED={stored}"]
     macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], check=True, capture_output=True).stdout
     key = hashlib.sha256(macros + _SOURCE.read_bytes()).hexdigest()[:16]
     cache_home = os.environ.get("XDG_CACHE_HOME")
     folder = (Path(cache_home) if cache_home else Path.home() / ".cache") / "convtasnet_lit"
-    library = folder / f"passes-{real}-{key}.so"
+    library = folder / f"passes-{stored}-{key}.so"
     if not library.is_file():
         own = folder / f"{library.name}.{os.getpid()}"  # the processes of a run may all compile at once
         with written_whole(own) as partial:

@@ -19,6 +19,7 @@ from convtasnet_lit.model import passes
 from convtasnet_lit.model.kernels import kernels_for
 from convtasnet_lit.model.norms import EPS
 from convtasnet_lit.model.passes import Hidden
+from convtasnet_lit.model.products import add_product, multiply
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class _LeanBlock(Function):
     def forward(
         ctx: Any, state: Tensor, dilation: int, left: int, recompute: bool, training: bool, *parameters: Tensor
     ) -> Tensor:
-        weights, do = Weights(*parameters), kernels_for(state) or passes
+        weights, do = Weights(*parameters), kernels_for(state, parameters[0].dtype) or passes
         x = state[:, : weights.expand.shape[1]]
         if training:
             x = x.clone()  # kept, a view would keep all of the state
@@ -128,7 +129,7 @@ class _LeanBlock(Function):
         bias = (norm.shift @ output.T + bias).unsqueeze(-1).to(x.dtype)  # (batch, B + Sc, 1)
         matrices = (output * norm.scale.unsqueeze(1)).to(x.dtype)  # (batch, B + Sc, H)
         biased = state[:, -len(output) :] + bias if training else state[:, -len(output) :].add_(bias)
-        return biased.baddbmm_(matrices, q)
+        return add_product(biased, matrices, q)
 
     @staticmethod
     @once_differentiable  # the kernels write where autograd does not look
@@ -155,7 +156,7 @@ def _gradients(
     hidden: Hidden,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the state and of the weights, in their order, from that of the state that came out."""
-    do, frames = kernels_for(x) or passes, x.shape[-1]
+    do, frames = kernels_for(x, weights.taps.dtype) or passes, x.shape[-1]
 
     # the convolution at the end, with the norm in its weights
     output, _ = _output(weights)  # (B + Sc, H)
@@ -169,9 +170,7 @@ def _gradients(
     output_bias = output_bias.sum(0)
 
     # the depthwise convolution
-    z_gradient, mixed_slope, correlations, sums = do.mix_backward(
-        torch.bmm(back, gradient), y, hidden, constant, linear
-    )
+    z_gradient, mixed_slope, correlations, sums = do.mix_backward(multiply(back, gradient), y, hidden, constant, linear)
     taps = (norm.scale.unsqueeze(-1) * correlations + norm.shift.unsqueeze(-1) * sums).sum(0)
     taps_bias = sums[..., hidden.left // hidden.dilation].sum(0)  # the tap that reads the frame it writes
     constant, linear, norm_weight, norm_bias = norm.backward(
@@ -181,13 +180,12 @@ def _gradients(
     # the expanding convolution
     y_gradient, slope, expand_bias = do.expand_backward(z_gradient, y, hidden, constant, linear)
     expand = torch.bmm(y_gradient, x.transpose(1, 2)).sum(0, dtype=weights.expand.dtype)
-    back = weights.expand.T.to(x.dtype).expand(len(x), -1, -1)
+    x_gradient = multiply(weights.expand.T.to(x.dtype), y_gradient)
     rows = len(weights.skip)
     if weights.residual is None:
-        state, residual, residual_bias = torch.cat([torch.bmm(back, y_gradient), gradient], 1), None, None
+        state, residual, residual_bias = torch.cat([x_gradient, gradient], 1), None, None
     else:
-        x_gradient = torch.baddbmm(gradient[:, :-rows], back, y_gradient)
-        state = torch.cat([x_gradient, gradient[:, -rows:]], 1)
+        state = torch.cat([x_gradient.add_(gradient[:, :-rows]), gradient[:, -rows:]], 1)
         residual, residual_bias = output[:-rows], output_bias[:-rows]
 
     first = expand, expand_bias.sum(0), slope.sum().view(1), norm_weight, norm_bias
@@ -210,7 +208,7 @@ def _hidden(weights: Weights, statistics: tuple[Tensor, Tensor], dilation: int, 
 
 def _expanded(x: Tensor, weights: Weights) -> Tensor:
     """Y: the expanding convolution of x, without its bias, which the passes add on their way."""
-    return torch.bmm(weights.expand.to(x.dtype).expand(len(x), -1, -1), x)
+    return multiply(weights.expand.to(x.dtype), x)
 
 
 def _output(weights: Weights) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,34 @@
 // The four passes of passes.py over (batch, channels, frames), each in one sweep over memory.
 //
 // A row is one channel of one mixture, and the threads share the rows out. All loops run along the frames of a row, so
-// what they need again is still in the cache. kernels.py compiles this file with -DREAL=float or -DREAL=double.
+// what they need again is still in the cache. kernels.py compiles this file with -DREAL, float or double, and -DSTORED, the
+// same or bfloat16.
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
-using real = REAL;
+using real = REAL;  // what is computed with
+
+// bfloat16, the upper half of a float: C++ has no such type before C++23.
+struct bfloat16 {
+    uint16_t bits;
+    bfloat16() = default;
+    bfloat16(float value) {
+        uint32_t whole;
+        std::memcpy(&whole, &value, sizeof whole);
+        bits = (whole + 0x7fff + (whole >> 16 & 1)) >> 16;  // to nearest, ties to even
+    }
+    operator float() const {
+        const uint32_t whole = uint32_t(bits) << 16;
+        float value;
+        std::memcpy(&value, &whole, sizeof value);
+        return value;
+    }
+};
+
+using stored = STORED;  // what lies in memory
 
 // What turns y into q: passes.Hidden, and the sizes. kernels.py mirrors it.
 struct Hidden {
@@ -52,10 +73,10 @@ void convolve(const real *input, real *output, const real *taps, real bias, int6
 
 }  // namespace
 
-extern "C" void moments(const Hidden &hidden, const real *input, real *sum, real *square_sum) {
+extern "C" void moments(const Hidden &hidden, const stored *input, real *sum, real *square_sum) {
 #pragma omp parallel for
     for (int64_t row = 0; row < hidden.rows; row++) {
-        const real *y = input + row * hidden.frames;
+        const stored *y = input + row * hidden.frames;
         const real expand_bias = hidden.expand_bias[row % hidden.channels], slope = *hidden.slope;
         real s = 0, squares = 0;
 #pragma omp simd reduction(+ : s, squares)
@@ -69,28 +90,31 @@ extern "C" void moments(const Hidden &hidden, const real *input, real *sum, real
     }
 }
 
-extern "C" void mix(const Hidden &hidden, const real *input, real *output, real *sum, real *square_sum) {
+extern "C" void mix(const Hidden &hidden, const stored *input, stored *output, real *sum, real *square_sum) {
 #pragma omp parallel
     {
-        PaddedRow h(hidden.left, hidden.frames, hidden.right);
+        PaddedRow padded(hidden.left, hidden.frames, hidden.right);
+        std::vector<real> mixed(hidden.frames);
+        real *const h = padded, *const z = mixed.data();
 #pragma omp for
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
-            const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
+            const stored *y = input + row * hidden.frames;
+            const real *taps = hidden.taps + channel * hidden.num_taps;
             const real expand_bias = hidden.expand_bias[channel];
             const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
             const real scale = hidden.scale[row], shift = hidden.shift[row];
-            real *q = output + row * hidden.frames, *const padded = h;
+            stored *q = output + row * hidden.frames;
 #pragma omp simd
-            for (int64_t t = 0; t < hidden.frames; t++) padded[t] = prelu(y[t] + expand_bias, slope) * scale + shift;
-            convolve(padded, q, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
+            for (int64_t t = 0; t < hidden.frames; t++) h[t] = prelu(y[t] + expand_bias, slope) * scale + shift;
+            convolve(h, z, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
             real s = 0, squares = 0;
 #pragma omp simd reduction(+ : s, squares)
             for (int64_t t = 0; t < hidden.frames; t++) {
-                const real mixed = prelu(q[t], mixed_slope);
-                q[t] = mixed;
-                s += mixed;
-                squares += mixed * mixed;
+                const real value = prelu(z[t], mixed_slope);
+                q[t] = value;
+                s += value;
+                squares += value * value;
             }
             sum[row] = s;
             square_sum[row] = squares;
@@ -99,7 +123,7 @@ extern "C" void mix(const Hidden &hidden, const real *input, real *output, real 
 }
 
 // The gradient becomes that of z.
-extern "C" void mix_backward(const Hidden &hidden, real *gradient, const real *input, const real *constant,
+extern "C" void mix_backward(const Hidden &hidden, stored *gradient, const stored *input, const real *constant,
                              const real *linear, real *slope_gradient, real *correlation, real *window_sum) {
 #pragma omp parallel
     {
@@ -111,12 +135,14 @@ extern "C" void mix_backward(const Hidden &hidden, real *gradient, const real *i
 #pragma omp for
         for (int64_t row = 0; row < hidden.rows; row++) {
             const int64_t channel = row % hidden.channels;
-            const real *y = input + row * hidden.frames, *taps = hidden.taps + channel * hidden.num_taps;
+            const stored *y = input + row * hidden.frames;
+            const real *taps = hidden.taps + channel * hidden.num_taps;
             const real expand_bias = hidden.expand_bias[channel];
             const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
             const real scale = hidden.scale[row], shift = hidden.shift[row];
             const real added = constant[row], per_q = linear[row];
-            real *g = gradient + row * hidden.frames, slopes = 0;
+            stored *g = gradient + row * hidden.frames;
+            real slopes = 0;
 #pragma omp simd
             for (int64_t t = 0; t < hidden.frames; t++) {
                 p[t] = prelu(y[t] + expand_bias, slope);
@@ -149,7 +175,7 @@ extern "C" void mix_backward(const Hidden &hidden, real *gradient, const real *i
 }
 
 // The gradient becomes that of y.
-extern "C" void expand_backward(const Hidden &hidden, real *gradient, const real *input, const real *constant,
+extern "C" void expand_backward(const Hidden &hidden, stored *gradient, const stored *input, const real *constant,
                                 const real *linear, real *slope_gradient, real *sum) {
 #pragma omp parallel
     {
@@ -162,8 +188,9 @@ extern "C" void expand_backward(const Hidden &hidden, real *gradient, const real
             const real *taps = hidden.taps + channel * hidden.num_taps;
             const real expand_bias = hidden.expand_bias[channel], slope = *hidden.slope, scale = hidden.scale[row];
             const real added = constant[row], per_p = linear[row];
-            const real *y = input + row * hidden.frames;
-            real *g = gradient + row * hidden.frames, slopes = 0, s = 0;
+            const stored *y = input + row * hidden.frames;
+            stored *g = gradient + row * hidden.frames;
+            real slopes = 0, s = 0;
             std::copy_n(g, hidden.frames, z_gradient);
             convolve(z_gradient, h_gradient, taps, 0, hidden.left, -hidden.dilation, hidden);
 #pragma omp simd reduction(+ : slopes, s)

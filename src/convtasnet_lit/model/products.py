@@ -1,0 +1,62 @@
+"""Products of matrices with sequences (batch, channels, frames), which is what 1x1 convolutions are.
+
+On CPUs torch multiplies float32 by MKL and convolves by oneDNN. The shapes of the paper's blocks, 2 x 4,001 frames and
+two threads: on an Intel Xeon products were a quarter faster than convolutions, on an AMD EPYC a quarter slower.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def multiply(matrices: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply each frame of each sequence by a matrix.
+
+    Args:
+        matrices: One for all sequences (rows, columns), or one for each (batch, rows, columns).
+        x: (batch, columns, frames).
+        bias: Added to every frame, (rows,); with one matrix only.
+
+    Returns:
+        (batch, rows, frames).
+
+    Example:
+        >>> multiply(torch.eye(4)[:3], torch.ones(2, 4, 10)).shape
+        torch.Size([2, 3, 10])
+    """
+    if not _convolves(x):
+        each = matrices.expand(len(x), *matrices.shape[-2:])
+        return torch.bmm(each, x) if bias is None else torch.baddbmm(bias[:, None], each, x)
+    if matrices.ndim == 2:
+        return functional.conv1d(x, matrices.unsqueeze(-1), bias)
+    grouped = functional.conv1d(x.reshape(1, -1, x.shape[-1]), matrices.reshape(-1, x.shape[1], 1), groups=len(x))
+    return grouped.view(len(x), -1, x.shape[-1])
+
+
+def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
+    """Add a product as of `multiply` to a sequence, in place.
+
+    Args:
+        sequence: (batch, rows, frames).
+        matrices: (rows, columns) or (batch, rows, columns).
+        x: (batch, columns, frames).
+    """
+    if _convolves(x):
+        return sequence.add_(multiply(matrices, x))
+    return sequence.baddbmm_(matrices.expand(len(x), *matrices.shape[-2:]), x)
+
+
+def _convolves(x: Tensor) -> bool:
+    return _AMD and x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def _is_amd() -> bool:
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return False
+
+
+_AMD = _is_amd()
