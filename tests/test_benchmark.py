@@ -108,6 +108,13 @@ def test_the_compiler_is_put_aside_for_one_contestant_alone() -> None:
         assert lean.kernels_for is not None and not hasattr(lean.kernels_for, "mock_calls")
 
 
+def test_each_contestant_computes_in_bfloat16_where_asked() -> None:
+    for name in ("lean", "torchaudio"):
+        built = contestants.build(name, contestants.model_shape("tiny"))
+        with contestants.surroundings(name, bfloat16=True):
+            assert built(torch.randn(1, 1600)).dtype == torch.bfloat16
+
+
 def test_contestants_take_turns() -> None:
     turns: list[str] = []
     runs = {name: lambda name=name: turns.append(name) for name in "AB"}

@@ -43,6 +43,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=2, help="mixtures in a batch; default 2")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured in turn; default 5")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch; default all cores")
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="all networks under autocast, in step, forward, saved, peak"
+    )
     parser.add_argument("--long-seconds", type=float, nargs="+", default=[60.0, 120.0], help="of the long recordings")
     parser.add_argument("--utterances", type=int, default=20, help="a speaker of the temporary corpus; default 20")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, after each part")

@@ -245,6 +245,7 @@ class EvaluateConfig:
     )
     examples: int = 4  # mixtures written as WAV and PNG
     accelerator: Accelerator = Accelerator.auto
+    bfloat16: bool = False  # multiply in bfloat16
     output: str = ""  # by default `evaluation-SPLIT` in the run's folder
     data: DataOverrides = field(default_factory=DataOverrides)  # over the data the checkpoint was trained on
 

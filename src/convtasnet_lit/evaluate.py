@@ -41,12 +41,14 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     folder = Path(config.output) if config.output else file.parent.parent / f"evaluation-{config.split.name}"
     network = network_from(checkpoint, file).to(pick_device(config.accelerator))
     names = [metric.name for metric in config.metrics]
-    scores = score_mixtures(network, mixtures, names, trained.sample_rate, folder / "examples", config.examples)
+    examples = folder / "examples"
+    scores = score_mixtures(network, mixtures, names, trained.sample_rate, examples, config.examples, config.bfloat16)
     table = pd.concat([mixture_table(mixtures.specs, data.corpus.store.index), scores], axis=1)
     report = {
         "checkpoint": str(file),
         "corpus": data.data.corpus.name,
         "split": config.split.name,
+        "bfloat16": config.bfloat16,
         "mixture_list": listed.name,
         "scores": summarize(table, names),
     }

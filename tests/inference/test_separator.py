@@ -57,6 +57,15 @@ def test_the_level_of_training_is_applied_and_undone(scale: float) -> None:
     assert network.seen_rms == pytest.approx(np.sqrt((sources.sum(0) ** 2).mean()), rel=1e-3)
 
 
+def test_bfloat16_differs_far_below_the_estimates() -> None:
+    torch.manual_seed(0)
+    network = ConvTasNet(num_filters=64, bottleneck_channels=32, hidden_channels=64, skip_channels=32, num_repeats=1)
+    mixture = np.random.default_rng(0).normal(0, 0.1, 8000)
+    exact, fast = (Separator(network, 8000, bfloat16=fast).separate(mixture, 8000) for fast in (False, True))
+    error = 10 * np.log10(np.square(fast - exact).sum() / np.square(exact).sum())
+    assert -70 < error < -35
+
+
 def test_numpy_and_torch_are_both_taken() -> None:
     separator, mixture = Separator(Split(), 8000), tones(8000).sum(0).astype(np.float32)
     np.testing.assert_array_equal(

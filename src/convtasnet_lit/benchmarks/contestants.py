@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -80,12 +80,15 @@ def not_installed(error: ImportError) -> str:
 
 
 @contextmanager
-def surroundings(name: str) -> Iterator[None]:
-    """Put the compiled kernels aside for the contestant that is measured without them."""
-    if name == NO_COMPILER:
-        with mock.patch.object(lean, "kernels_for", return_value=None):
-            yield
-    else:
+def surroundings(name: str, bfloat16: bool = False) -> Iterator[None]:
+    """Put the compiled kernels aside for the contestant that is measured without them.
+
+    Args:
+        name: Of the contestant.
+        bfloat16: Multiply and convolve in bfloat16, by autocast.
+    """
+    compiled = mock.patch.object(lean, "kernels_for", return_value=None) if name == NO_COMPILER else nullcontext()
+    with compiled, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         yield
 
 

@@ -1,9 +1,11 @@
-"""The matrix products that the network cannot do without, alone: no way of computing it can be faster."""
+"""The matrix products that the network cannot do without, alone, by the library that is faster here."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from convtasnet_lit.model.products import multiply
 
 
 class MatrixProducts:
@@ -13,34 +15,34 @@ class MatrixProducts:
         shape: Arguments of `ConvTasNet`.
         batch: Mixtures.
         samples: Of a mixture.
+        bfloat16: Multiply in bfloat16 instead of float32.
         num_sources: C.
     """
 
-    def __init__(self, shape: dict[str, Any], batch: int, samples: int, num_sources: int = 2) -> None:
+    def __init__(
+        self, shape: dict[str, Any], batch: int, samples: int, bfloat16: bool = False, num_sources: int = 2
+    ) -> None:
         self._batch, self._frames = batch, samples // (shape["kernel_size"] // 2) + 1
-        matrices = [torch.randn(batch, *sizes) for sizes in _sizes(shape, num_sources)]
+        self._type = torch.bfloat16 if bfloat16 else torch.float32
+        matrices = [torch.randn(batch, *sizes, dtype=self._type) for sizes in _sizes(shape, num_sources)]
         channels = {size for matrix in matrices for size in matrix.shape[1:]}
-        inputs, outputs, gradients = ({size: self._sequence(size) for size in channels} for _ in range(3))
-        self._products = [
-            (matrix, inputs[matrix.shape[2]], outputs[matrix.shape[1]], gradients[matrix.shape[2]])
-            for matrix in matrices
-        ]
-        self._matrix_gradients = [torch.empty_like(matrix) for matrix in matrices]
+        inputs, outputs = ({size: self._sequence(size) for size in channels} for _ in range(2))
+        self._products = [(matrix, inputs[matrix.shape[2]], outputs[matrix.shape[1]]) for matrix in matrices]
 
     def forward(self) -> None:
         """One product a convolution."""
-        for matrix, x, y, _ in self._products:
-            torch.bmm(matrix, x, out=y)
+        for matrix, x, _ in self._products:
+            multiply(matrix, x)
 
     def step(self) -> None:
         """Three products a convolution: forward, the gradient of its input, and that of its weight."""
         self.forward()
-        for (matrix, x, y, x_gradient), matrix_gradient in zip(self._products, self._matrix_gradients, strict=True):
-            torch.bmm(matrix.mT, y, out=x_gradient)
-            torch.bmm(y, x.mT, out=matrix_gradient)
+        for matrix, x, y in self._products:
+            multiply(matrix.mT, y)
+            torch.bmm(y, x.mT)
 
     def _sequence(self, channels: int) -> Tensor:
-        return torch.randn(self._batch, channels, self._frames)
+        return torch.randn(self._batch, channels, self._frames, dtype=self._type)
 
 
 def _sizes(shape: dict[str, Any], num_sources: int) -> list[tuple[int, int]]:

@@ -77,7 +77,7 @@ def _long_row(name: str, seconds: float, measured: list[tuple[float, int]]) -> R
 
 def _peak_bytes(name: str, shape: dict[str, Any], settings: Settings) -> int:
     network, sources = build(name, shape), example_batch(settings.batch, settings.seconds)
-    with threads_of_torch(settings.threads), surroundings(name):
+    with threads_of_torch(settings.threads), surroundings(name, settings.bfloat16):
         training_step(network, sources[..., : SAMPLE_RATE // 10])
         return measured_growth(lambda: training_step(network, sources))[1]
 

@@ -14,7 +14,7 @@ from convtasnet_lit.benchmarks.contestants import (
     surroundings,
 )
 from convtasnet_lit.benchmarks.floor import MatrixProducts
-from convtasnet_lit.benchmarks.passes import forward_pass, size, training_step
+from convtasnet_lit.benchmarks.passes import forward_pass, precision, size, training_step
 from convtasnet_lit.benchmarks.timing import (
     Part,
     Row,
@@ -49,11 +49,11 @@ def saved(settings: Settings) -> Part:
     networks, missing = build_all(model_shape(settings.model))
     mixture, figures = example_batch(1, settings.seconds).sum(1), {}
     for name, network in networks.items():
-        with surroundings(name):
+        with surroundings(name, settings.bfloat16):
             figures[name] = saved_bytes(network, mixture) / settings.seconds / 1e6
     rows: list[Row] = [{"": name, "MB": figure, **ratios(figures, name)} for name, figure in figures.items()]
     note = "Storages that autograd keeps for the backward pass, each once, without parameters; a count, not a timing."
-    title = f"Saved for backward, a second of audio, {settings.model} model at {SAMPLE_RATE} Hz"
+    title = f"Saved for backward, a second of audio, {settings.model} model at {SAMPLE_RATE} Hz{precision(settings)}"
     return Part(title, note, rows + absent(missing, "MB"))
 
 
@@ -80,10 +80,10 @@ def _times(
 ) -> list[Row]:
     shape, sources = model_shape(settings.model), example_batch(settings.batch, settings.seconds)
     networks, missing = build_all(shape)
-    products = MatrixProducts(shape, settings.batch, sources.shape[-1])
+    products = MatrixProducts(shape, settings.batch, sources.shape[-1], settings.bfloat16)
 
     def turn(name: str) -> None:
-        with surroundings(name):
+        with surroundings(name, settings.bfloat16):
             run(networks[name], sources)
 
     runs: dict[str, Callable[[], None]] = {name: lambda name=name: turn(name) for name in networks}  # type: ignore[misc]

@@ -16,7 +16,7 @@ def training_step(network: nn.Module, sources: Tensor) -> None:
         sources: (batch, sources, samples).
     """
     network.zero_grad(set_to_none=True)
-    pit_loss(network(sources.sum(1)), sources).backward()  # type: ignore[no-untyped-call]
+    pit_loss(network(sources.sum(1)).float(), sources).backward()  # type: ignore[no-untyped-call]
 
 
 @torch.inference_mode()
@@ -33,4 +33,9 @@ def forward_pass(network: nn.Module, sources: Tensor) -> None:
 def size(settings: Settings) -> str:
     """Say what a training step or a forward pass is measured on."""
     many = f"batch {settings.batch} x {settings.seconds:g} s at {SAMPLE_RATE} Hz"
-    return f"{settings.model} model, {many}, {settings.threads} threads"
+    return f"{settings.model} model, {many}, {settings.threads} threads{precision(settings)}"
+
+
+def precision(settings: Settings) -> str:
+    """Say what is multiplied in, where it is not float32."""
+    return ", in bfloat16" if settings.bfloat16 else ""

@@ -36,6 +36,7 @@ class Settings:
         threads: Of torch.
         long_seconds: Lengths of the long recordings.
         utterances: Of each of the 12 speakers in the temporary corpus.
+        bfloat16: Whether networks compute in bfloat16, by autocast; in the parts about a step or a forward pass.
     """
 
     model: str = "paper"
@@ -45,6 +46,7 @@ class Settings:
     threads: int = 1
     long_seconds: Sequence[float] = (60.0, 120.0)
     utterances: int = 20
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         shortest = 0.1  # seconds: about a syllable

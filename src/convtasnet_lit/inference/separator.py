@@ -20,6 +20,7 @@ class Separator:
         network: A trained network.
         sample_rate: Hz, of the audio it was trained on.
         normalized: Whether it was trained on mixtures at -25 dBFS.
+        bfloat16: Multiply in bfloat16: faster on processors that can, and 48 dB under the estimates in error.
 
     Example:
         >>> separator = Separator(ConvTasNet(num_filters=32, hidden_channels=32, num_repeats=1), sample_rate=8000)
@@ -27,16 +28,18 @@ class Separator:
         (2, 44100)
     """
 
-    def __init__(self, network: ConvTasNet, sample_rate: int, normalized: bool = True) -> None:
-        self.network, self.sample_rate, self.normalized = network.eval(), sample_rate, normalized
+    def __init__(self, network: ConvTasNet, sample_rate: int, normalized: bool = True, bfloat16: bool = False) -> None:
+        self.network, self.sample_rate = network.eval(), sample_rate
+        self.normalized, self.bfloat16 = normalized, bfloat16
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str = "cpu") -> "Separator":
+    def from_pretrained(cls, path: str | Path, device: str = "cpu", bfloat16: bool = False) -> "Separator":
         """Load a checkpoint.
 
         Args:
             path: A .ckpt file, or the folder of a run.
             device: `cpu`, `cuda`, ...
+            bfloat16: Multiply in bfloat16.
 
         Raises:
             InputError: It is missing, damaged, or would run code, or the device is not here.
@@ -49,7 +52,7 @@ class Separator:
             network.to(device)
         except (RuntimeError, AssertionError) as error:  # torch's word for a device that is not here, or not built in
             raise InputError(f"device: {device} is not here: {str(error).splitlines()[0]}") from error
-        return cls(network, data["sample_rate"], data["normalize"])
+        return cls(network, data["sample_rate"], data["normalize"], bfloat16)
 
     def separate(self, waveform: np.ndarray | Tensor, sample_rate: int) -> np.ndarray:
         """Separate a recording.
@@ -103,7 +106,8 @@ class Separator:
         """(samples,) -> (speakers, samples)."""
         gain = normalization_gain(mixture) if self.normalized else 1.0
         device = next(self.network.parameters()).device
-        estimates: Tensor = self.network((mixture * gain).to(device).unsqueeze(0))[0]
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            estimates: Tensor = self.network((mixture * gain).to(device).unsqueeze(0))[0]
         return estimates.float().cpu()
 
 

@@ -171,4 +171,4 @@ class MixtureDataModule(LightningDataModule):
 def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the training process saves the state
     # By name: a descriptor is asked for and sent back while the worker renders, which takes a millisecond a batch more.
-    torch.multiprocessing.set_sharing_strategy("file_system")
+    torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]

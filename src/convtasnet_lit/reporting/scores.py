@@ -16,7 +16,13 @@ from convtasnet_lit.reporting.examples import write_example
 
 
 def score_mixtures(
-    network: ConvTasNet, mixtures: FixedMixtures, names: list[str], sample_rate: int, examples: Path, num_examples: int
+    network: ConvTasNet,
+    mixtures: FixedMixtures,
+    names: list[str],
+    sample_rate: int,
+    examples: Path,
+    num_examples: int,
+    bfloat16: bool = False,
 ) -> pd.DataFrame:
     """Separate and score each mixture of a list, and write the first ones to listen to.
 
@@ -27,6 +33,7 @@ def score_mixtures(
         sample_rate: Hz.
         examples: Folder of the example mixtures.
         num_examples: How many.
+        bfloat16: Let the network multiply in bfloat16.
 
     Returns:
         One row a mixture, one column a metric.
@@ -36,7 +43,8 @@ def score_mixtures(
         item = mixtures[number]
         mixture, sources = item.mixture.to(device).unsqueeze(0), item.sources.to(device).unsqueeze(0)
         with torch.inference_mode():
-            estimates = network(mixture)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                estimates = network(mixture).float()
             scores = separation_scores(names, estimates, sources, mixture, sample_rate)
         rows.append({name: value.item() for name, value in scores.items()})
         if number < num_examples:
