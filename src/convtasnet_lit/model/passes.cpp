@@ -14,11 +14,11 @@ using real = REAL;  // what is computed with
 // bfloat16, the upper half of a float: C++ has no such type before C++23.
 struct bfloat16 {
     uint16_t bits;
-    bfloat16() = default;
-    bfloat16(float value) {
+    bfloat16 &operator=(float value) {  // not a constructor: GCC vectorizes no loop that makes objects
         uint32_t whole;
         std::memcpy(&whole, &value, sizeof whole);
         bits = (whole + 0x7fff + (whole >> 16 & 1)) >> 16;  // to nearest, ties to even
+        return *this;
     }
     operator float() const {
         const uint32_t whole = uint32_t(bits) << 16;
