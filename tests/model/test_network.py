@@ -94,3 +94,13 @@ def test_each_mask_activation_has_its_range() -> None:
     assert relu.min() == 0 and relu.max() > 1
     assert sigmoid.min() >= 0 and sigmoid.max() <= 1 and sigmoid.max() > 0.5
     torch.testing.assert_close(softmax.sum(1), torch.ones_like(softmax.sum(1)))
+
+
+@pytest.mark.parametrize("mask_activation", ["relu", "softmax"])
+def test_decoding_in_pieces_is_decoding_at_once(mask_activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = ConvTasNet(num_filters=32, hidden_channels=32, num_repeats=1, mask_activation=mask_activation)
+    mixture = torch.randn(2, 3000)
+    monkeypatch.setattr("convtasnet_lit.model.network.FRAMES_AT_ONCE", 100)  # of 376 frames
+    with torch.inference_mode():
+        whole, _ = built.separate_with_masks(mixture)
+        torch.testing.assert_close(built(mixture), whole, rtol=1e-5, atol=1e-6)

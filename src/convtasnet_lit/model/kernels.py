@@ -41,7 +41,7 @@ class Kernels:
     """The four functions of `passes`, each in one sweep over memory."""
 
     moments: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-    mix: Callable[[Tensor, Hidden], tuple[Tensor, Tensor, Tensor]]
+    mix: Callable[..., tuple[Tensor, Tensor, Tensor]]
     mix_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
     expand_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -68,9 +68,9 @@ class _Library:
         self._call("moments", y, hidden, y, *sums)
         return sums[0], sums[1]
 
-    def mix(self, y: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor, Tensor]:
+    def mix(self, y: Tensor, hidden: Hidden, overwrite: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """See `passes.mix`."""
-        q, sums = torch.empty_like(y), hidden.bias.new_empty(2, *y.shape[:2])
+        q, sums = y if overwrite else torch.empty_like(y), hidden.bias.new_empty(2, *y.shape[:2])
         self._call("mix", y, hidden, y, q, *sums)
         return q, sums[0], sums[1]
 
@@ -125,6 +125,7 @@ def _gpu_kernels() -> Kernels | None:
     """Compiled at their first call, for any length and dilation at once; torch keeps them on disk for the next run."""
     fast = partial(torch.compile, dynamic=True)
     kernels = Kernels(fast(passes.moments), fast(passes.mix), fast(passes.mix_backward), fast(passes.expand_backward))
+    logging.getLogger(__name__).info("compiling kernels for the GPU; they are kept for the next run")
     try:
         _try(kernels)
     except Exception as error:  # Triton needs a C compiler and Python's headers, and says so in many ways

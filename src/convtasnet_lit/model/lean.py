@@ -119,7 +119,8 @@ class _LeanBlock(Function):
             x = x.clone()  # kept, a view would keep all of the state
         y = _expanded(x, weights)  # (batch, H, frames)
         inner = _statistics(do.moments(y, weights.expand_bias, weights.slope), y)
-        q, *sums = do.mix(y, _hidden(weights, inner, dilation, left))  # q: (batch, H, frames)
+        hidden = _hidden(weights, inner, dilation, left)
+        q, *sums = do.mix(y, hidden, overwrite=not training)  # q: (batch, H, frames)
         outer = _statistics((sums[0], sums[1]), y)
         ctx.dilation, ctx.left = dilation, left
         ctx.save_for_backward(x, None if recompute else y, *inner, *outer, *parameters)

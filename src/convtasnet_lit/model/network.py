@@ -1,14 +1,16 @@
 """Conv-TasNet as in the paper: encoder, separator, decoder (Luo & Mesgarani, TASLP 27(8), 2019, figure 1)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.separator import Separator, named_activation, recomputed
+from convtasnet_lit.model.separator import Separator, is_eager, named_activation, recomputed
 
 MEMORY = ("lean", "plain", "checkpoint")
+FRAMES_AT_ONCE = 2048  # masked and decoded in one piece when nothing is kept: 8 MB of the paper's two masks
 
 
 class Encoder(nn.Module):
@@ -45,8 +47,14 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, sources, filters, frames) -> (batch, sources, samples)."""
-        # ConvTranspose1d does the same, ten times slower on a CPU
-        frames = self.filters.weight[:, 0].T @ features  # (batch, sources, L, frames)
+        return self.overlap_add(self.frames(features))
+
+    def frames(self, features: Tensor) -> Tensor:
+        """(batch, sources, filters, frames) -> (batch, sources, L, frames)."""
+        return self.filters.weight[:, 0].T @ features  # ConvTranspose1d does both, ten times slower on a CPU
+
+    def overlap_add(self, frames: Tensor) -> Tensor:
+        """(batch, sources, L, frames) -> (batch, sources, samples)."""
         first, second = frames.chunk(2, dim=2)  # (batch, sources, L / 2, frames)
         strides = functional.pad(first, (0, 1)) + functional.pad(second, (1, 0))  # one more
         return strides.transpose(2, 3).flatten(2)
@@ -167,8 +175,7 @@ class ConvTasNet(nn.Module):
         Returns:
             One estimate a source, (batch, sources, samples).
         """
-        estimates, _ = self.separate_with_masks(mixture)
-        return estimates
+        return self._separate(mixture, self._decoded)[0]
 
     def separate_with_masks(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """Separate mixtures and show the masks.
@@ -179,14 +186,18 @@ class ConvTasNet(nn.Module):
         Returns:
             The estimates (batch, sources, samples) and the masks (batch, sources, filters, frames).
         """
+        estimates, masks = self._separate(mixture, self._masked)
+        assert masks is not None
+        return estimates, masks
+
+    def _separate(
+        self, mixture: Tensor, decode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+    ) -> tuple[Tensor, Tensor | None]:
         samples = mixture.shape[-1]
         left, right = self._padding(samples)
         features = self.encoder(functional.pad(mixture, (left, right)))  # (batch, N, frames)
         skips = self.separator.skip_sum(features)  # (batch, Sc, frames)
-        if self.memory == "plain":
-            decoded, masks = self._masked(features, skips)
-        else:
-            decoded, masks = recomputed(self._masked, features, skips)
+        decoded, masks = decode(features, skips) if self.memory == "plain" else recomputed(decode, features, skips)
         # With edge padding this crops; without it, it appends the zeros of an incomplete last frame.
         return functional.pad(decoded, (-left, samples + left - decoded.shape[-1])), masks
 
@@ -194,6 +205,14 @@ class ConvTasNet(nn.Module):
         """The decoded sources (batch, sources, padded samples) and their masks (batch, sources, N, frames)."""
         masks = self.separator.masks(skips)
         return self.decoder(masks * features.unsqueeze(1)), masks
+
+    def _decoded(self, features: Tensor, skips: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The decoded sources alone, where nothing is kept in pieces: the masks of a long recording are its largest."""
+        if torch.is_grad_enabled() or not is_eager():
+            return self._masked(features, skips)
+        pieces = zip(*(torch.split(x, FRAMES_AT_ONCE, -1) for x in (features, skips)), strict=True)
+        frames = [self.decoder.frames(self.separator.masks(s) * f.unsqueeze(1)) for f, s in pieces]
+        return self.decoder.overlap_add(torch.cat(frames, -1)), None
 
     @torch.no_grad()
     def _start_as_identity(self) -> None:

@@ -62,12 +62,13 @@ def moments(y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     return p.sum(-1), _square_sum(p)
 
 
-def mix(y: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor, Tensor]:
+def mix(y: Tensor, hidden: Hidden, overwrite: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Compute q, and the sums over the frames of q and of its square.
 
     Args:
         y: (batch, channels, frames).
         hidden: What turns y into q.
+        overwrite: Whether q may take the place of y; here it does not, as half precision would round on the way.
 
     Returns:
         q like y, and two sums (batch, channels).

@@ -191,10 +191,9 @@ class Separator(nn.Module):
         return masks
 
     def _is_lean(self) -> bool:
-        compiled = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None  # they cannot look inside
         # the sums over time of a network that is in half precision itself would overflow
         exact = self.output.weight.dtype in (torch.float32, torch.float64)
-        return self.norm == "gLN" and self.memory != "plain" and exact and not compiled
+        return self.norm == "gLN" and self.memory != "plain" and exact and is_eager()
 
     def _bottleneck(self, features: Tensor) -> Tensor:
         if self.memory == "plain" or self.norm == "BN":  # recomputed, a batch norm would count its batch twice
@@ -207,6 +206,11 @@ def recomputed(function: Callable[..., Any], *inputs: Tensor) -> Any:
     if not torch.is_grad_enabled():
         return function(*inputs)
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+
+
+def is_eager() -> bool:
+    """Whether torch computes now, rather than compiles, exports or traces, which cannot look into everything."""
+    return not torch.compiler.is_compiling() and torch._C._get_tracing_state() is None
 
 
 class SourceSoftmax(nn.Module):
