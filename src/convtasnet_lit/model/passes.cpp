@@ -38,6 +38,19 @@ struct Hidden {
 
 namespace {
 
+// What turns one row of y into one of q.
+struct Row {
+    const real *taps;
+    const real expand_bias, slope, scale, shift, bias, mixed_slope;
+    Row(const Hidden &hidden, int64_t row) : Row(hidden, row, row % hidden.channels) {}
+
+  private:
+    Row(const Hidden &hidden, int64_t row, int64_t channel)
+        : taps(hidden.taps + channel * hidden.num_taps), expand_bias(hidden.expand_bias[channel]),
+          slope(*hidden.slope), scale(hidden.scale[row]), shift(hidden.shift[row]), bias(hidden.bias[channel]),
+          mixed_slope(*hidden.mixed_slope) {}
+};
+
 real prelu(real x, real slope) { return x > 0 ? x : slope * x; }
 
 // A row between zeros, for a convolution to read beyond its ends.
@@ -98,20 +111,16 @@ extern "C" void mix(const Hidden &hidden, const stored *input, stored *output, r
         real *const h = padded, *const z = mixed.data();
 #pragma omp for
         for (int64_t row = 0; row < hidden.rows; row++) {
-            const int64_t channel = row % hidden.channels;
+            const Row at(hidden, row);
             const stored *y = input + row * hidden.frames;
-            const real *taps = hidden.taps + channel * hidden.num_taps;
-            const real expand_bias = hidden.expand_bias[channel];
-            const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
-            const real scale = hidden.scale[row], shift = hidden.shift[row];
             stored *q = output + row * hidden.frames;
 #pragma omp simd
-            for (int64_t t = 0; t < hidden.frames; t++) h[t] = prelu(y[t] + expand_bias, slope) * scale + shift;
-            convolve(h, z, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
+            for (int64_t t = 0; t < hidden.frames; t++) h[t] = prelu(y[t] + at.expand_bias, at.slope) * at.scale + at.shift;
+            convolve(h, z, at.taps, at.bias, -hidden.left, hidden.dilation, hidden);
             real s = 0, squares = 0;
 #pragma omp simd reduction(+ : s, squares)
             for (int64_t t = 0; t < hidden.frames; t++) {
-                const real value = prelu(z[t], mixed_slope);
+                const real value = prelu(z[t], at.mixed_slope);
                 q[t] = value;
                 s += value;
                 squares += value * value;
@@ -134,26 +143,22 @@ extern "C" void mix_backward(const Hidden &hidden, stored *gradient, const store
         real *const z = mixed.data();
 #pragma omp for
         for (int64_t row = 0; row < hidden.rows; row++) {
-            const int64_t channel = row % hidden.channels;
+            const Row at(hidden, row);
             const stored *y = input + row * hidden.frames;
-            const real *taps = hidden.taps + channel * hidden.num_taps;
-            const real expand_bias = hidden.expand_bias[channel];
-            const real slope = *hidden.slope, mixed_slope = *hidden.mixed_slope;
-            const real scale = hidden.scale[row], shift = hidden.shift[row];
             const real added = constant[row], per_q = linear[row];
             stored *g = gradient + row * hidden.frames;
             real slopes = 0;
 #pragma omp simd
             for (int64_t t = 0; t < hidden.frames; t++) {
-                p[t] = prelu(y[t] + expand_bias, slope);
-                h[t] = p[t] * scale + shift;
+                p[t] = prelu(y[t] + at.expand_bias, at.slope);
+                h[t] = p[t] * at.scale + at.shift;
             }
-            convolve(h, z, taps, hidden.bias[channel], -hidden.left, hidden.dilation, hidden);
+            convolve(h, z, at.taps, at.bias, -hidden.left, hidden.dilation, hidden);
 #pragma omp simd reduction(+ : slopes)
             for (int64_t t = 0; t < hidden.frames; t++) {
-                const real q_gradient = g[t] + added + per_q * prelu(z[t], mixed_slope);
+                const real q_gradient = g[t] + added + per_q * prelu(z[t], at.mixed_slope);
                 slopes += z[t] > 0 ? real(0) : q_gradient * z[t];
-                g[t] = z[t] > 0 ? q_gradient : mixed_slope * q_gradient;
+                g[t] = z[t] > 0 ? q_gradient : at.mixed_slope * q_gradient;
             }
             slope_gradient[row] = slopes;
             for (int64_t k = 0; k < hidden.num_taps; k++) {
@@ -184,20 +189,18 @@ extern "C" void expand_backward(const Hidden &hidden, stored *gradient, const st
         real *const z_gradient = padded, *const h_gradient = convolved.data();
 #pragma omp for
         for (int64_t row = 0; row < hidden.rows; row++) {
-            const int64_t channel = row % hidden.channels;
-            const real *taps = hidden.taps + channel * hidden.num_taps;
-            const real expand_bias = hidden.expand_bias[channel], slope = *hidden.slope, scale = hidden.scale[row];
+            const Row at(hidden, row);
             const real added = constant[row], per_p = linear[row];
             const stored *y = input + row * hidden.frames;
             stored *g = gradient + row * hidden.frames;
             real slopes = 0, s = 0;
             std::copy_n(g, hidden.frames, z_gradient);
-            convolve(z_gradient, h_gradient, taps, 0, hidden.left, -hidden.dilation, hidden);
+            convolve(z_gradient, h_gradient, at.taps, 0, hidden.left, -hidden.dilation, hidden);
 #pragma omp simd reduction(+ : slopes, s)
             for (int64_t t = 0; t < hidden.frames; t++) {
-                const real biased = y[t] + expand_bias;
-                const real p_gradient = scale * h_gradient[t] + added + per_p * prelu(biased, slope);
-                const real y_gradient = biased > 0 ? p_gradient : slope * p_gradient;
+                const real biased = y[t] + at.expand_bias;
+                const real p_gradient = at.scale * h_gradient[t] + added + per_p * prelu(biased, at.slope);
+                const real y_gradient = biased > 0 ? p_gradient : at.slope * p_gradient;
                 slopes += biased > 0 ? real(0) : p_gradient * biased;
                 s += y_gradient;
                 g[t] = y_gradient;
