@@ -8,11 +8,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from convtasnet_lit.config import Config, ScheduleConfig, ScheduleName, plain
+from convtasnet_lit.config import Accelerator, Config, Precision, ScheduleConfig, ScheduleName, plain
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.learning.callbacks import Interrupted, SaveOnInterrupt
 from convtasnet_lit.model.checkpoint import read_checkpoint
@@ -63,6 +64,16 @@ def test_a_run_leaves_checkpoints_history_and_curves(config: Config, tmp_path: P
     assert history["train/mixture_rms"].to_numpy() == pytest.approx(0.0562, abs=1e-3)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_run_in_bfloat16_learns_what_one_in_float32_does(config: Config, tmp_path: Path) -> None:
+    losses = []
+    for precision in (Precision.fp32, Precision.bf16):
+        trainer = replace(config.trainer, accelerator=Accelerator.cpu, precision=precision)
+        train(replace(config, trainer=trainer), tmp_path / precision.name)
+        losses.append(pd.read_csv(tmp_path / precision.name / "history.csv")["train/loss"].to_numpy())
+    assert (losses[0] != losses[1]).any()
+    np.testing.assert_allclose(losses[1], losses[0], atol=0.3)  # dB
 
 
 def test_the_same_seed_gives_the_same_weights(scheduled: Config, whole: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from convtasnet_lit.learning import budget
 from convtasnet_lit.learning.budget import GIB, Room, report_memory, room_here, room_of_profile, settled, step_of
 from convtasnet_lit.learning.losses import pit_loss
 from convtasnet_lit.learning.memory import Step, largest_batch, plan
+from convtasnet_lit.learning.trainer import pick_precision
 from convtasnet_lit.model.checkpoint import checkpoint_config, read_checkpoint
 from convtasnet_lit.model.kernels import kernels_for
 from convtasnet_lit.model.network import ConvTasNet
@@ -180,6 +181,14 @@ def test_a_gpu_is_asked_itself_and_a_profile_counts_only_for_the_plan(
     on_cpu = replace(config, trainer=replace(config.trainer, accelerator=Accelerator.cpu, gpu_gb=0))
     assert (room_here(on_cpu).precision, room_here(on_cpu).gpu) == (Precision.fp32, False)
     assert room_of_profile(on_cpu).size == room_here(on_cpu).size
+
+
+def test_a_cpu_computes_in_bfloat16_only_if_both_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = TrainerConfig(accelerator=Accelerator.cpu, precision=Precision.bf16)
+    assert pick_precision(asked) is Precision.bf16
+    assert pick_precision(replace(asked, accelerator=Accelerator.auto)) is Precision.fp32
+    assert pick_precision(replace(asked, precision=Precision.fp16)) is Precision.fp32
 
 
 def test_only_a_gpu_that_is_too_small_is_warned_of(config: Config, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from convtasnet_lit.model import kernels, lean
+from convtasnet_lit.model import kernels, lean, passes, products
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.model.passes import Hidden
 from convtasnet_lit.model.separator import ConvBlock
 
 SMALL = {"num_filters": 32, "bottleneck_channels": 16, "hidden_channels": 32, "skip_channels": 8, "num_blocks": 3}
@@ -14,6 +15,8 @@ SMALL = {"num_filters": 32, "bottleneck_channels": 16, "hidden_channels": 32, "s
 
 @pytest.fixture(params=["kernels", "passes"])
 def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With kernels and by convolutions, as on an AMD processor with a compiler; without, and by products."""
+    monkeypatch.setattr(products, "_AMD", request.param == "kernels")
     if request.param == "passes":
         monkeypatch.setattr(lean, "kernels_for", lambda x, precision: None)
     elif kernels.kernels_for(torch.zeros(1)) is None:
@@ -94,6 +97,36 @@ def test_autocast_computes_in_bfloat16_and_stays_near_float32(memory: str) -> No
     assert estimates.dtype == torch.bfloat16
     error, plain_error = (torch.linalg.norm(g - exact) / torch.linalg.norm(exact) for g in (gradient, plain))
     assert error < 1.2 * plain_error + 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernels_compute_what_the_passes_do(dtype: torch.dtype) -> None:
+    compiled = kernels.kernels_for(torch.zeros(1, dtype=dtype))
+    if compiled is None:
+        pytest.skip("no C++ compiler here")
+    channel, table, slope = torch.randn(4), torch.randn(2, 4), torch.tensor([0.3])
+    hidden = Hidden(channel, slope, table, table + 1, torch.randn(4, 3), channel, slope, dilation=4, left=4)
+    y, gradient = torch.randn(2, 2, 4, 50).to(dtype)
+    given = y, hidden, table, table - 1
+    pairs = [
+        (compiled.moments(y, channel, slope), passes.moments(y, channel, slope)),
+        (compiled.mix(y, hidden), passes.mix(y, hidden)),
+        (compiled.mix_backward(gradient.clone(), *given), passes.mix_backward(gradient.clone(), *given)),
+        (compiled.expand_backward(gradient.clone(), *given), passes.expand_backward(gradient.clone(), *given)),
+    ]
+    rounding = 1e-5 if dtype == torch.float32 else 1e-2  # bfloat16 holds eight bits
+    for found, expected in pairs:
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert torch.linalg.norm((ours - theirs).float()) < rounding * torch.linalg.norm(theirs.float())
+    assert compiled.mix(y, hidden, overwrite=True)[0].data_ptr() == y.data_ptr()
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_autocast_leaves_a_float64_network_alone() -> None:
+    network, mixture = ConvTasNet(**SMALL).double(), torch.randn(1, 400, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(mixture).dtype == torch.float64
 
 
 @pytest.mark.usefixtures("_either_way")

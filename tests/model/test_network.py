@@ -101,6 +101,10 @@ def test_decoding_in_pieces_is_decoding_at_once(mask_activation: str, monkeypatc
     built = ConvTasNet(num_filters=32, hidden_channels=32, num_repeats=1, mask_activation=mask_activation)
     mixture = torch.randn(2, 3000)
     monkeypatch.setattr("convtasnet_lit.model.network.FRAMES_AT_ONCE", 100)  # of 376 frames
+    pieces, frames = list[int](), built.decoder.frames
+    monkeypatch.setattr(built.decoder, "frames", lambda x: (pieces.append(x.shape[-1]), frames(x))[1])
     with torch.inference_mode():
         whole, _ = built.separate_with_masks(mixture)
+        pieces.clear()
         torch.testing.assert_close(built(mixture), whole, rtol=1e-5, atol=1e-6)
+    assert pieces == [100, 100, 100, 76]

@@ -54,13 +54,14 @@ class SeparationModule(LightningModule):
 
     def training_step(self, batch: Mixture, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
-        estimates, masks = self._separate(batch.mixture)
-        observed = observations(batch.mixture, masks.detach()) if batch_index % LOG_EVERY_BATCHES == 0 else {}
+        mixture = batch.mixture
+        estimates, masks = self._separate(mixture)
+        observed = observations(mixture, masks.detach()) if batch_index % LOG_EVERY_BATCHES == 0 else {}
         del masks  # they are not needed to go back, and large
         loss = pit_loss(estimates, batch.sources)
         self.log("train/step_loss", loss)  # of this process alone: the others are waited for once an epoch
         averaged = {"train/loss": loss} | observed
-        self.log_dict(averaged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch.mixture))
+        self.log_dict(averaged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(mixture))
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -70,9 +71,10 @@ class SeparationModule(LightningModule):
 
     def validation_step(self, batch: Mixture, batch_index: int) -> None:
         """Score whole mixtures."""
-        estimates = self.network(batch.mixture)
-        self.validation_loss.update(pit_loss(estimates, batch.sources), len(batch.mixture))
-        self.validation_metrics.update(estimates, batch.sources, batch.mixture)
+        mixture = batch.mixture
+        estimates = self.network(mixture)
+        self.validation_loss.update(pit_loss(estimates, batch.sources), len(mixture))
+        self.validation_metrics.update(estimates, batch.sources, mixture)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all processes, and lower the rate where they stand still."""
@@ -90,8 +92,9 @@ class SeparationModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, and the schedule the configuration names."""
-        # Lightning cannot clip fp16's gradients before a fused step, which unscales them itself
-        fused = self.config.trainer.precision is not Precision.fp16
+        fused = (
+            self.config.trainer.precision is Precision.fp32
+        )  # Lightning clips no gradients of another for a fused step
         optimizer, schedule = make_adam(self.network, self.config.optimizer, fused), self.config.schedule
         if schedule.name is ScheduleName.halving:
             plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)

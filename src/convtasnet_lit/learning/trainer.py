@@ -40,9 +40,9 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
     settings = config.trainer
     accelerator = pick_accelerator(settings.accelerator)
     if accelerator == "cpu":
-        rank_zero_info(
-            "training on the CPU in float32" + ("" if settings.accelerator is Accelerator.cpu else ": no accelerator")
-        )
+        computed = "bfloat16" if pick_precision(settings) is Precision.bf16 else "float32"
+        reason = "" if settings.accelerator is Accelerator.cpu else ": no accelerator"
+        rank_zero_info(f"training on the CPU in {computed}{reason}")
     torch.set_float32_matmul_precision("high" if settings.tf32 and accelerator == "gpu" else "highest")
     if settings.compile:
         rank_zero_info("compiling: the first step takes about a minute, less in the next run")
@@ -128,7 +128,7 @@ def pick_accelerator(asked: Accelerator) -> str:
 
 
 def pick_precision(settings: TrainerConfig) -> Precision:
-    """Return what to compute in: on a CPU float32, whatever was asked.
+    """Return what to compute in: on a CPU float32, unless both the CPU and bfloat16 were asked for.
 
     Args:
         settings: The accelerator and the precision asked for.
@@ -136,7 +136,11 @@ def pick_precision(settings: TrainerConfig) -> Precision:
     Raises:
         InputError: The accelerator is not here.
     """
-    return Precision.fp32 if pick_accelerator(settings.accelerator) == "cpu" else settings.precision
+    if pick_accelerator(settings.accelerator) != "cpu":
+        return settings.precision
+    # where a GPU was hoped for, its profile's precision is no wish for this processor
+    wanted = settings.accelerator is Accelerator.cpu and settings.precision is Precision.bf16
+    return Precision.bf16 if wanted else Precision.fp32
 
 
 def pick_device(asked: Accelerator) -> str:

@@ -170,5 +170,6 @@ class MixtureDataModule(LightningDataModule):
 
 def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the training process saves the state
-    # By name: a descriptor is asked for and sent back while the worker renders, which takes a millisecond a batch more.
+    # Tensors go by file name: a descriptor is asked for and sent back while the worker renders, a millisecond a batch.
+    # Files outlive only a kill of the whole group, torch's own keeper of them included.
     torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]

@@ -102,7 +102,7 @@ def lean_block(state: Tensor, weights: Weights, dilation: int, left: int, recomp
         The next state, or of the last block the skip outputs' sum.
     """
     device = state.device.type
-    if torch.is_autocast_enabled(device):
+    if torch.is_autocast_enabled(device) and state.dtype != torch.float64:  # which autocast leaves alone
         state = state.to(torch.get_autocast_dtype(device))
     with torch.autocast(device, enabled=False):  # precision is chosen by hand: products in x's, sums in the weights'
         return _LeanBlock.apply(state, dilation, left, recompute, torch.is_grad_enabled(), *weights)  # type: ignore[no-any-return,no-untyped-call]

@@ -207,7 +207,7 @@ class ConvTasNet(nn.Module):
         return self.decoder(masks * features.unsqueeze(1)), masks
 
     def _decoded(self, features: Tensor, skips: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The decoded sources alone, where nothing is kept in pieces: the masks of a long recording are its largest."""
+        """The decoded sources alone; without gradients piece by piece, as the masks are the largest tensors of all."""
         if torch.is_grad_enabled() or not is_eager():
             return self._masked(features, skips)
         pieces = zip(*(torch.split(x, FRAMES_AT_ONCE, -1) for x in (features, skips)), strict=True)

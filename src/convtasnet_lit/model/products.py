@@ -1,7 +1,7 @@
 """Products of matrices with sequences (batch, channels, frames), which is what 1x1 convolutions are.
 
-On CPUs torch multiplies float32 by MKL and convolves by oneDNN. The shapes of the paper's blocks, 2 x 4,001 frames and
-two threads: on an Intel Xeon products were a quarter faster than convolutions, on an AMD EPYC a quarter slower.
+On CPUs torch multiplies float32 by MKL and convolves by oneDNN; docs/performance.md says which was faster on which
+processor.
 """
 
 from pathlib import Path
@@ -42,6 +42,9 @@ def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
         sequence: (batch, rows, frames).
         matrices: (rows, columns) or (batch, rows, columns).
         x: (batch, columns, frames).
+
+    Returns:
+        The sequence.
     """
     if _convolves(x):
         return sequence.add_(multiply(matrices, x))
@@ -49,7 +52,7 @@ def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
 
 
 def _convolves(x: Tensor) -> bool:
-    return _AMD and x.dtype == torch.float32 and x.device.type == "cpu"
+    return _AMD and len(x) > 0 and x.dtype == torch.float32 and x.device.type == "cpu"
 
 
 def _is_amd() -> bool:

@@ -14,7 +14,7 @@ from convtasnet_lit.model.products import multiply
 
 
 class PointwiseConv(nn.Conv1d):
-    """A 1x1 convolution, computed as the matrix product it is.
+    """A 1x1 convolution, computed by the faster library: see `products`.
 
     Args:
         in_channels: Channels that come in.
