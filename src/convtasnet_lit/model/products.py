@@ -52,7 +52,9 @@ def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
 
 
 def _convolves(x: Tensor) -> bool:
-    return _AMD and len(x) > 0 and x.dtype == torch.float32 and x.device.type == "cpu"
+    if not _AMD or torch.compiler.is_compiling() or x.dtype != torch.float32 or x.device.type != "cpu":
+        return False
+    return 0 < len(x) * x.shape[-1] <= _MOST_FRAMES
 
 
 def _is_amd() -> bool:
@@ -63,3 +65,6 @@ def _is_amd() -> bool:
 
 
 _AMD = _is_amd()
+_MOST_FRAMES = (
+    10_000  # in a batch; larger tensors come freshly mapped from the system, and oneDNN asks for more of them
+)
