@@ -27,12 +27,12 @@ def multiply(matrices: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
         torch.Size([2, 3, 10])
     """
     if not _convolves(x):
-        each = matrices.expand(len(x), *matrices.shape[-2:])
+        each = matrices.expand(x.shape[0], *matrices.shape[-2:])
         return torch.bmm(each, x) if bias is None else torch.baddbmm(bias[:, None], each, x)
     if matrices.ndim == 2:
         return functional.conv1d(x, matrices.unsqueeze(-1), bias)
-    grouped = functional.conv1d(x.reshape(1, -1, x.shape[-1]), matrices.reshape(-1, x.shape[1], 1), groups=len(x))
-    return grouped.view(len(x), -1, x.shape[-1])
+    grouped = functional.conv1d(x.reshape(1, -1, x.shape[-1]), matrices.reshape(-1, x.shape[1], 1), groups=x.shape[0])
+    return grouped.view(x.shape[0], -1, x.shape[-1])
 
 
 def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
@@ -48,13 +48,13 @@ def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
     """
     if _convolves(x):
         return sequence.add_(multiply(matrices, x))
-    return sequence.baddbmm_(matrices.expand(len(x), *matrices.shape[-2:]), x)
+    return sequence.baddbmm_(matrices.expand(x.shape[0], *matrices.shape[-2:]), x)
 
 
 def _convolves(x: Tensor) -> bool:
     if not _AMD or torch.compiler.is_compiling() or x.dtype != torch.float32 or x.device.type != "cpu":
         return False
-    return 0 < len(x) * x.shape[-1] <= _MOST_FRAMES
+    return 0 < x.shape[0] * x.shape[-1] <= _MOST_FRAMES
 
 
 def _is_amd() -> bool:

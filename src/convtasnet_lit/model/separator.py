@@ -173,7 +173,7 @@ class Separator(nn.Module):
     def skip_sum(self, features: Tensor) -> Tensor:
         """(batch, N, frames) -> the sum of the blocks' skip outputs (batch, Sc, frames)."""
         x = self._bottleneck(features)  # (batch, B, frames)
-        skips = x.new_zeros(len(x), self.output.in_channels, x.shape[-1])
+        skips = x.new_zeros(x.shape[0], self.output.in_channels, x.shape[-1])
         blocks = cast(Iterable[ConvBlock], self.blocks)
         if self._is_lean():
             state = torch.cat([x, skips], 1)  # (batch, B + Sc, frames)
