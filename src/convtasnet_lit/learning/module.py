@@ -92,9 +92,8 @@ class SeparationModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam, and the schedule the configuration names."""
-        fused = (
-            self.config.trainer.precision is Precision.fp32
-        )  # Lightning clips no gradients of another for a fused step
+        # in another precision Lightning refuses to clip gradients before a fused step
+        fused = self.config.trainer.precision is Precision.fp32
         optimizer, schedule = make_adam(self.network, self.config.optimizer, fused), self.config.schedule
         if schedule.name is ScheduleName.halving:
             plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)

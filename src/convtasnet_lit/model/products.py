@@ -65,6 +65,4 @@ def _is_amd() -> bool:
 
 
 _AMD = _is_amd()
-_MOST_FRAMES = (
-    10_000  # in a batch; larger tensors come freshly mapped from the system, and oneDNN asks for more of them
-)
+_MOST_FRAMES = 10_000  # in a batch: beyond, oneDNN was slower than MKL; see docs/performance.md
