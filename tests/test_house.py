@@ -18,6 +18,7 @@ ROOT = SOURCE.parents[1]
 ROOMS = [
     "errors",
     "files",
+    "hub",
     "config_checks",
     "config",
     "corpus",
@@ -30,7 +31,7 @@ ROOMS = [
     "benchmarks",
     "door",
 ]
-DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "plan_memory", "benchmark"}
+DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "plan_memory", "benchmark", "publish"}
 
 
 def room_of(module: str) -> str:
@@ -61,6 +62,7 @@ def test_imports_run_one_way() -> None:
     [
         ("convtasnet_lit.corpus.prepared", ["torch", "lightning", "hydra"]),
         ("convtasnet_lit.model.interchange", ["lightning", "hydra", "omegaconf", "pandas"]),
+        ("convtasnet_lit.model.pretrained", ["lightning", "hydra", "omegaconf", "pandas", "huggingface_hub"]),
         ("convtasnet_lit.model.checkpoint", ["lightning", "hydra", "omegaconf", "pandas"]),
         ("convtasnet_lit.inference.separator", ["lightning", "hydra", "omegaconf", "wandb", "pandas"]),
         ("convtasnet_lit.separate", ["lightning", "hydra", "omegaconf", "wandb"]),

@@ -2,14 +2,19 @@
 
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.torch_version import TorchVersion
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.model.stored import StoredNetwork
+
+torch.serialization.add_safe_globals([TorchVersion])  # a kind of string, by which Asteroid's files name torch's version
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
@@ -59,7 +64,7 @@ def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str,
     return checkpoint
 
 
-def checkpoint_config(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
+def checkpoint_config(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return the configuration a checkpoint was trained with, as plain nested dicts.
 
     Args:
@@ -78,8 +83,8 @@ def checkpoint_config(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     return config
 
 
-def network_from(checkpoint: dict[str, Any], path: Path) -> ConvTasNet:
-    """Build the trained network of a checkpoint, in evaluation mode.
+def trained_network(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
+    """Return the network of a checkpoint that training wrote.
 
     Args:
         checkpoint: What `read_checkpoint` returned.
@@ -89,15 +94,35 @@ def network_from(checkpoint: dict[str, Any], path: Path) -> ConvTasNet:
         InputError: It was not made by this package's training.
     """
     config = checkpoint_config(checkpoint, path)
-    prefix = "network."
-    try:
-        network = ConvTasNet(config["data"]["num_speakers"], **config["model"])
-        state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        network.load_state_dict(state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: its weights and its configuration make no ConvTasNet ({reason})") from error
-    return network.eval()
+    data, prefix = config["data"], "network."
+    state = checkpoint.get("state_dict", {})
+    return StoredNetwork(
+        path,
+        "convtasnet_lit",
+        config["model"],
+        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)},
+        data["num_speakers"],
+        data.get("fewest_speakers") or data["num_speakers"],
+        data["sample_rate"],
+        data["normalize"],
+        data.get("corpus", ""),
+        tuple(checkpoint.get("MixtureDataModule", {}).get("speakers", ())),
+        config,
+        checkpoint.get("epoch"),
+    )
+
+
+def network_from(checkpoint: Mapping[str, Any], path: Path) -> ConvTasNet:
+    """Build the trained network of a checkpoint, in evaluation mode.
+
+    Args:
+        checkpoint: What `read_checkpoint` returned.
+        path: Named in the error.
+
+    Raises:
+        InputError: It was not made by this package's training.
+    """
+    return trained_network(checkpoint, path).build()
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -114,4 +139,7 @@ def find_checkpoint(path: Path) -> Path:
     for candidate in (path / "checkpoints" / "best.ckpt", path / "best.ckpt"):
         if candidate.is_file():
             return candidate
-    raise InputError(f"{path}: neither a checkpoint nor the folder of a run with checkpoints/best.ckpt")
+    raise InputError(
+        f"{path}: neither a checkpoint nor the folder of a run (checkpoints/best.ckpt) or of a published network "
+        "(model.safetensors)"
+    )
