@@ -4,22 +4,41 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.progress import track
-
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.inference.batch import separate_all, separate_pipe
+from convtasnet_lit.inference.inputs import find_inputs
+from convtasnet_lit.inference.level import SCALES
 from convtasnet_lit.inference.separator import Separator
+
+PIPE = "-"
 
 
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser("separate", description="Write one WAV a speaker, at the recording's rate.")
-    parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run")
-    parser.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="WAV, FLAC, OGG or MP3")
-    parser.add_argument("--out", type=Path, help="folder of the results; by default beside each input")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
-    parser.add_argument(
-        "--bfloat16", action="store_true", help="multiply in bfloat16, on processors where that is faster"
+    parser = argparse.ArgumentParser(
+        "separate",
+        description="Write one file a speaker, at the recording's rate, length and format.",
+        epilog="Exit codes: 0 all is separated, 1 some recordings could not be, 2 nothing could begin, 130 stopped.",
     )
+    parser.add_argument(
+        "checkpoint", help="a run's folder, a .ckpt file, a published folder or hub id, an Asteroid or torchaudio file"
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="WAV, FLAC, OGG, MP3: files, folders, patterns; - for a WAV on standard input, whose speakers become the "
+        "channels of a WAV on standard output",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default beside each input")
+    parser.add_argument("--channel", type=int, metavar="N", help="the channel to separate; by default the mean of all")
+    parser.add_argument("--scale", choices=SCALES, default=SCALES[0], help="level of the speakers; default %(default)s")
+    parser.add_argument(
+        "--window", type=float, default=16.0, metavar="SECONDS", help="separated at once; default %(default)s"
+    )
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="windows separated at once; default 1")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...; default cpu")
+    parser.add_argument("--bfloat16", action="store_true", help="multiply in bfloat16, where that is faster")
     return parser
 
 
@@ -27,22 +46,28 @@ def main() -> None:
     """Separate each input; one that fails is named and does not stop the others."""
     options = arguments().parse_args()
     try:
-        separator = Separator.from_pretrained(options.checkpoint, options.device, options.bfloat16)
+        how = options.device, options.scale, options.window, options.batch, options.bfloat16
+        separator = Separator.from_pretrained(options.checkpoint, *how)
+        if PIPE in options.inputs:
+            _refuse_beside_pipe(options)
+            separate_pipe(separator, sys.stdin.buffer, sys.stdout.buffer, options.channel)
+            return
+        found, problems = find_inputs(options.inputs, options.out)
+        problems += separate_all(separator, found, options.channel)
     except InputError as error:
-        sys.exit(f"error: {error}")
-    failed, written = 0, dict[Path, Path]()
-    for path in track(options.inputs, "separating", disable=len(options.inputs) == 1 or not sys.stderr.isatty()):
-        target = (options.out or path.parent) / path.stem
-        if written.setdefault(target, path) != path:
-            failed += 1
-            print(f"error: {path}: left out, as its results would replace those of {written[target]}", file=sys.stderr)
-            continue
-        try:
-            print(*separator.separate_file(path, options.out), sep="\n")
-        except InputError as error:
-            failed += 1
-            print(f"error: {error}", file=sys.stderr)
-    sys.exit(1 if failed else 0)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    sys.exit(1 if problems else 0)
+
+
+def _refuse_beside_pipe(options: argparse.Namespace) -> None:
+    if len(options.inputs) > 1 or options.out:
+        raise InputError("-: standard input goes to standard output; no other input and no --out can stand beside it")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The public separator: level, length, rate, and bad input."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,7 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.audio import read_audio, resample, write_audio
-from convtasnet_lit.inference.separator import Separator, at_mixture_level
+from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.model.network import ConvTasNet
 
 
@@ -74,10 +75,11 @@ def test_numpy_and_torch_are_both_taken() -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 2, 17])
-def test_a_few_samples_and_silence_stay_finite(samples: int) -> None:
+@pytest.mark.parametrize("rate", [8000, 96_000])
+def test_a_few_samples_and_silence_stay_finite(samples: int, rate: int) -> None:
     separator = Separator(ConvTasNet(num_filters=8, hidden_channels=8, num_repeats=1), 8000)
     for signal in (np.zeros(samples), np.ones(samples), np.full(samples, 1e-30)):
-        estimates = separator.separate(signal, 8000)
+        estimates = separator.separate(signal, rate)
         assert estimates.shape == (2, samples)
         assert np.isfinite(estimates).all()
 
@@ -88,39 +90,121 @@ def test_what_is_no_recording_is_refused(bad: np.ndarray) -> None:
         Separator(Split(), 8000).separate(bad, 8000)
 
 
-def test_equal_estimates_share_the_mixture() -> None:
-    signal = torch.randn(4000)
-    levelled = at_mixture_level(torch.stack((signal, signal)), 2 * signal)
-    torch.testing.assert_close(levelled.sum(0), 2 * signal, atol=1e-3, rtol=1e-3)
+def test_a_loud_result_is_scaled_not_clipped_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    low, high = (1.14 * np.sin(k * 2 * np.pi * 400 * np.arange(8000) / 8000) / k for k in (1, 3))
+    low, high = low, high / 2  # together they peak at 0.99
+    for name, subtype, peak in (("a", "PCM_16", 1.0), ("b", "FLOAT", 1.14)):
+        soundfile.write(tmp_path / f"{name}.wav", low + high, 8000, subtype=subtype)
+        first, second = (
+            soundfile.read(file)[0] for file in Separator(Split(), 8000).separate_file(tmp_path / f"{name}.wav")
+        )
+        assert np.abs(first).max() == pytest.approx(peak, abs=2e-3)
+        assert np.abs(first).max() / np.abs(second).max() == pytest.approx(6.0, rel=0.02)  # one gain for both
+        said = [record.message for record in caplog.records]
+        assert said == [f"{tmp_path}/a.wav: all speakers were lowered by 1.1 dB, as one would have been clipped"]
 
 
-def test_a_loud_result_is_scaled_not_clipped(tmp_path: Path) -> None:
-    sources = tones(8000, scale=6.0)  # peaks of 1.8 and 0.6
+FORMATS = [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("wav", "PCM_U8"), ("flac", "PCM_24")]
+LOSSY = [("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III"), ("wav", "ULAW")]
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), FORMATS + LOSSY)
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_results_have_the_recordings_rate_length_and_format(
+    suffix: str, subtype: str, rate: int, tmp_path: Path
+) -> None:
+    sources = tones(rate, 1.5)
+    soundfile.write(tmp_path / f"mix.{suffix}", sources.sum(0), rate, subtype=subtype)
+    before = soundfile.info(tmp_path / f"mix.{suffix}")
+    first, second = Separator(Split(), 8000).separate_file(tmp_path / f"mix.{suffix}", tmp_path / "new" / "apart")
+    assert [first.name, second.name] == [f"mix_speaker1.{suffix}", f"mix_speaker2.{suffix}"]
+    for file, source in zip((first, second), sources, strict=True):
+        after = soundfile.info(file)
+        kept = ("samplerate", "frames", "format", "subtype")
+        assert [getattr(after, key) for key in kept] == [getattr(before, key) for key in kept]
+        assert after.channels == 1
+        estimate = soundfile.read(file)[0][: len(source)]
+        assert np.corrcoef(estimate, source[: len(estimate)])[0, 1] > 0.97
+    assert sorted(path.name for path in (tmp_path / "new" / "apart").iterdir()) == [first.name, second.name]
+
+
+def test_one_channel_can_be_chosen(tmp_path: Path) -> None:
+    sources = tones(8000)
+    soundfile.write(
+        tmp_path / "mix.wav", np.stack((sources.sum(0), np.random.default_rng(0).normal(0, 0.1, 8000)), 1), 8000
+    )
+    first, _ = Separator(Split(), 8000).separate_file(tmp_path / "mix.wav", channel=1)
+    np.testing.assert_allclose(soundfile.read(first)[0][800:-800], sources[0][800:-800], atol=3e-3)
+
+
+def test_estimates_can_sum_to_the_mixture_also_above_the_networks_band() -> None:
+    rng = np.random.default_rng(0)
+    mixture = rng.normal(0, 0.1, 44_100).astype(np.float32)
+    estimates = Separator(Split(), 8000, scale="mixture").separate(mixture, 44_100)
+    np.testing.assert_allclose(estimates.sum(0), mixture, atol=1e-5)
+    least_squares = Separator(Split(), 8000).separate(mixture, 44_100)
+    assert np.square(least_squares.sum(0) - mixture).sum() > 0.5 * np.square(mixture).sum()  # white noise up to 22 kHz
+
+
+class Halves(Split):
+    """Keeps low and high apart as `Split` does, and gives them in the other order each second time."""
+
+    calls = 0
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        self.calls += len(mixture)
+        estimates = super().forward(mixture)
+        return estimates.flip(1) if self.calls % 2 else estimates
+
+
+def test_a_long_recording_is_separated_in_windows_like_a_file(tmp_path: Path) -> None:
+    sources = np.tile(tones(8000, 0.5), 23)
     soundfile.write(tmp_path / "mix.wav", sources.sum(0), 8000, subtype="FLOAT")
-    first, second = Separator(Split(), 8000).separate_file(tmp_path / "mix.wav")
-    low, high = soundfile.read(first)[0], soundfile.read(second)[0]
-    assert np.abs(low).max() == pytest.approx(1.0, abs=1e-3)
-    assert np.abs(low).max() / np.abs(high).max() == pytest.approx(3.0, rel=0.01)  # one gain for both
+    separator = Separator(Halves(), 8000, window=2.0)
+    estimates = separator.separate(sources.sum(0), 8000)
+    assert separator.network.calls > 5  # type: ignore[operator]
+    fits = np.corrcoef(np.concatenate((sources, estimates)))[:2, 2:]
+    assert max(fits.diagonal().min(), np.fliplr(fits).diagonal().min()) > 0.99
+    heard = list[tuple[float, float]]()
+    separator.network.calls = 0
+    files = separator.separate_file(tmp_path / "mix.wav", progress=lambda *seconds: heard.append(seconds))
+    np.testing.assert_allclose(np.stack([soundfile.read(file)[0] for file in files]), estimates, atol=1e-5)
+    assert heard[-1] == (11.5, 11.5)
+    assert [done for done, _ in heard] == sorted(done for done, _ in heard)
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_the_common_formats_are_read_as_one_channel(suffix: str, tmp_path: Path) -> None:
-    stereo = np.stack((tones(16000)[0], np.zeros(16000)), 1)
-    soundfile.write(tmp_path / f"a.{suffix}", stereo, 16000)
-    samples, rate = read_audio(tmp_path / f"a.{suffix}")
-    assert rate == 16000
-    assert np.abs(samples).max() == pytest.approx(0.15, rel=0.05)  # the mean of the two
+def test_many_threads_may_share_a_separator() -> None:
+    torch.manual_seed(0)
+    separator = Separator(ConvTasNet(num_filters=32, hidden_channels=32, num_repeats=1), 8000, window=1.0)
+    mixtures = np.random.default_rng(0).normal(0, 0.1, (12, 20_000)).astype(np.float32)
+    alone = [separator.separate(mixture, 8000) for mixture in mixtures]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda mixture: separator.separate(mixture, 8000), mixtures))
+    np.testing.assert_array_equal(alone, together)
 
 
-def test_resampling_keeps_a_tone() -> None:
-    time = np.arange(44100) / 44100
-    resampled = resample(np.sin(2 * np.pi * 1000 * time).astype(np.float32), 44100, 8000, 8000)
-    peak = np.abs(np.fft.rfft(resampled * np.hanning(8000))).argmax()
-    assert (len(resampled), peak) == (8000, 1000)
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"scale": "loud"}, "scale: 'loud' is not allowed; it must be least_squares or mixture"),
+        ({"window": 0.0}, "window: 0.0 is not allowed"),
+        ({"window": float("nan")}, "window: nan is not allowed"),
+        ({"batch": 0}, "batch: 0 is not allowed"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        Separator(Split(), 8000, **settings)  # type: ignore[arg-type]
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("a file where a folder is needed")
-    with pytest.raises(InputError, match="cannot be written"):
-        write_audio(tmp_path / "taken" / "a.wav", np.zeros(10), 8000)
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+@pytest.mark.parametrize("rate", [8000, 96_000])
+def test_clicks_dc_and_constants_come_back_finite_and_no_louder(rate: int) -> None:
+    torch.manual_seed(0)
+    separator = Separator(ConvTasNet(num_filters=32, hidden_channels=32, num_repeats=1), 8000)
+    click, dc = np.zeros(rate), np.random.default_rng(0).normal(0.5, 0.01, rate)
+    click[rate // 2] = 1.0
+    for signal in (click, dc, np.full(rate, -1.0), np.full(rate, 1e-9)):
+        estimates = separator.separate(signal, rate)
+        assert estimates.shape == (2, rate)
+        assert np.isfinite(estimates).all()
+        assert np.square(estimates.sum(0)).sum() <= 1.1 * np.square(signal).sum()  # a projection is no longer

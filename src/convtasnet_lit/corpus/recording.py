@@ -128,7 +128,7 @@ def read_samples(path: Path, sample_rate: int) -> NDArray[np.int16]:
         UnusableError: The file is empty, truncated, unreadable, without samples, silent, or holds NaN or infinity.
     """
     try:
-        _check_whole(path)
+        check_whole(path)
         with soundfile.SoundFile(path) as file:
             signal = _resampled(file, sample_rate)
     except soundfile.LibsndfileError as error:
@@ -141,6 +141,26 @@ def read_samples(path: Path, sample_rate: int) -> NDArray[np.int16]:
     if root_mean_square(samples) < 10 ** (SILENT_DBFS / 20):
         raise UnusableError(f"silent: its level is below {SILENT_DBFS:.0f} dBFS")
     return samples
+
+
+def check_whole(path: Path) -> None:
+    """Refuse a WAV or OGG file that was cut short, of which libsndfile takes what there is without a word.
+
+    Args:
+        path: A file of any format; others are not looked into.
+
+    Raises:
+        UnusableError: It is empty, or its header promises more than there is.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise UnusableError("empty: 0 bytes")
+    with path.open("rb") as file:
+        start = file.read(12)
+        if start[:4] == b"RIFF":
+            _check_riff(file, int.from_bytes(start[4:8], "little") + 8, size)
+        elif start[:4] == b"OggS":
+            _check_ogg(file, size)
 
 
 def read_in_order(recordings: Sequence[Recording], sample_rate: int) -> Generator[Reading, None, None]:
@@ -210,19 +230,6 @@ def _to_int16(signal: NDArray[np.float32]) -> NDArray[np.int16]:
         np.int16
     )
     return samples
-
-
-def _check_whole(path: Path) -> None:
-    # libsndfile takes what there is of a shortened WAV or OGG file, without a word.
-    size = path.stat().st_size
-    if size == 0:
-        raise UnusableError("empty: 0 bytes")
-    with path.open("rb") as file:
-        start = file.read(12)
-        if start[:4] == b"RIFF":
-            _check_riff(file, int.from_bytes(start[4:8], "little") + 8, size)
-        elif start[:4] == b"OggS":
-            _check_ogg(file, size)
 
 
 def _check_riff(file: BinaryIO, promised: int, size: int) -> None:

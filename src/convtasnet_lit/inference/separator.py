@@ -1,26 +1,49 @@
 """The public separator: a recording in, one recording a speaker out."""
 
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.audio import read_audio, resample, write_audio
-from convtasnet_lit.mixing.transforms import normalization_gain
-from convtasnet_lit.model.checkpoint import checkpoint_config, find_checkpoint, network_from, read_checkpoint
+from convtasnet_lit.inference.audio import AudioInput, audio_outputs, ends_at_full_scale, resample_blocks
+from convtasnet_lit.inference.level import SCALES, Spool
+from convtasnet_lit.inference.overlap import separate_windows
+from convtasnet_lit.inference.tracking import Tracker
+from convtasnet_lit.mixing.transforms import gain_to_target
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.model.pretrained import load_pretrained
+
+OVERLAP = 0.25  # of a window
+SHORTEST_WINDOW = 1.0  # seconds
+
+Blocks = Callable[[], Iterable[np.ndarray]]  # a recording that can be read again, in pieces (samples,)
+Progress = Callable[[float, float], None]
 
 
 class Separator:
-    """Separate recordings with a trained network.
+    """Separate recordings of any length with a trained network; may be used from several threads at once.
 
     Args:
         network: A trained network.
         sample_rate: Hz, of the audio it was trained on.
         normalized: Whether it was trained on mixtures at -25 dBFS.
+        scale: `least_squares`: each estimate gets the gain with which together they come nearest to the mixture.
+            `mixture`: and an equal part of what is then left of it, so that they sum to it.
+        window: Seconds that are separated at once; a longer recording is separated in windows that overlap by a
+            quarter, with each speaker on one track throughout.
+        batch: How many windows are separated at once; more is faster on a GPU.
         bfloat16: Multiply in bfloat16: faster on processors that can; the error is some 45 dB under the estimates.
+
+    Raises:
+        InputError: A setting is not allowed.
 
     Example:
         >>> separator = Separator(ConvTasNet(num_filters=32, hidden_channels=32, num_repeats=1), sample_rate=8000)
@@ -28,31 +51,55 @@ class Separator:
         (2, 44100)
     """
 
-    def __init__(self, network: ConvTasNet, sample_rate: int, normalized: bool = True, bfloat16: bool = False) -> None:
-        self.network, self.sample_rate = network.eval(), sample_rate
-        self.normalized, self.bfloat16 = normalized, bfloat16
+    def __init__(
+        self,
+        network: ConvTasNet,
+        sample_rate: int,
+        normalized: bool = True,
+        scale: str = "least_squares",
+        window: float = 16.0,
+        batch: int = 1,
+        bfloat16: bool = False,
+    ) -> None:
+        if scale not in SCALES:
+            raise InputError(f"scale: {scale!r} is not allowed; it must be {' or '.join(SCALES)}")
+        if not SHORTEST_WINDOW <= window < float("inf"):
+            raise InputError(f"window: {window} is not allowed; it must be {SHORTEST_WINDOW:g} seconds or more")
+        if batch < 1:
+            raise InputError(f"batch: {batch} is not allowed; it must be at least 1")
+        self.network, self.sample_rate, self.normalized = network.eval(), sample_rate, normalized
+        self.scale, self.window, self.batch, self.bfloat16 = scale, window, batch, bfloat16
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str = "cpu", bfloat16: bool = False) -> "Separator":
-        """Load a checkpoint.
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        scale: str = "least_squares",
+        window: float = 16.0,
+        batch: int = 1,
+        bfloat16: bool = False,
+    ) -> "Separator":
+        """Load a trained network.
 
         Args:
-            path: A .ckpt file, or the folder of a run.
+            path: The folder of a run, a .ckpt file, a published folder, a model's name on the Hugging Face hub, or a
+                file of Asteroid's or torchaudio's ConvTasNet.
             device: `cpu`, `cuda`, ...
-            bfloat16: Multiply in bfloat16.
+            scale: See `Separator`.
+            window: See `Separator`.
+            batch: See `Separator`.
+            bfloat16: See `Separator`.
 
         Raises:
             InputError: It is missing, damaged, or would run code, or the device is not here.
         """
-        file = find_checkpoint(Path(path))
-        checkpoint = read_checkpoint(file)
-        data = checkpoint_config(checkpoint, file)["data"]
-        network = network_from(checkpoint, file)
+        trained = load_pretrained(path)
         try:
-            network.to(device)
+            network = trained.network.to(device)
         except (RuntimeError, AssertionError) as error:  # torch's word for a device that is not here, or not built in
             raise InputError(f"device: {device} is not here: {str(error).splitlines()[0]}") from error
-        return cls(network, data["sample_rate"], data["normalize"], bfloat16)
+        return cls(network, trained.sample_rate, trained.normalized, scale, window, batch, bfloat16)
 
     def separate(self, waveform: np.ndarray | Tensor, sample_rate: int) -> np.ndarray:
         """Separate a recording.
@@ -67,21 +114,30 @@ class Separator:
         Raises:
             InputError: The recording is not one channel, is empty, or holds values that are not finite.
         """
-        samples = np.asarray(waveform, np.float32)
+        samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, np.float32)
         if samples.ndim != 1 or len(samples) == 0:
             raise InputError(f"waveform: of shape {samples.shape}; it must be (samples,), with at least one sample")
         if not np.isfinite(samples).all():
             raise InputError("waveform: holds NaN or infinite samples")
-        mixture = torch.from_numpy(resample(samples, sample_rate, self.sample_rate).copy())
-        estimates = at_mixture_level(self._estimate(mixture), mixture).numpy()
-        return np.stack([resample(e, self.sample_rate, sample_rate, len(samples)) for e in estimates])
+        if sample_rate < 1:
+            raise InputError(f"sample_rate: {sample_rate} is not allowed; it must be at least 1 Hz")
+        spool = self._spooled(lambda: [samples], sample_rate, BytesIO())
+        return next(spool.finished([samples], self.scale))
 
-    def separate_file(self, path: str | Path, folder: str | Path | None = None) -> list[Path]:
-        """Separate a file into one WAV a speaker, at the file's rate.
+    def separate_file(
+        self,
+        path: str | Path,
+        folder: str | Path | None = None,
+        channel: int | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> list[Path]:
+        """Separate a file of any length into one file a speaker, at its rate, length and format.
 
         Args:
             path: WAV, FLAC, OGG or MP3.
             folder: Where the speakers go; by default beside the file.
+            channel: The channel to separate, counted from 1; None for the mean of all.
+            progress: Told how many seconds are done, and of how many.
 
         Returns:
             The files, `NAME_speaker1.wav` and so on.
@@ -89,49 +145,97 @@ class Separator:
         Raises:
             InputError: The file cannot be read or the results cannot be written.
         """
-        path = Path(path)
-        samples, rate = read_audio(path)
-        estimates = self.separate(samples, rate)
-        estimates /= max(1.0, float(np.abs(estimates).max()))  # one gain for all, rather than clipping one
-        files = [
-            (path.parent if folder is None else Path(folder)) / f"{path.stem}_speaker{number}.wav"
-            for number in range(1, len(estimates) + 1)
-        ]
-        for file, estimate in zip(files, estimates, strict=True):
-            write_audio(file, estimate, rate)
+        recording = AudioInput(Path(path), channel)
+        folder = recording.path.parent if folder is None else Path(folder)
+        names = [f"{recording.path.stem}_speaker{i + 1}" for i in range(self.network.num_sources)]
+        files = [folder / f"{name}{recording.suffix}" for name in names]
+        self.write_separated(recording, files, progress)
         return files
 
+    def write_separated(
+        self, recording: AudioInput, files: list[Path], progress: Progress = lambda done, total: None
+    ) -> None:
+        """Separate a recording into the given files: one a speaker, or a single one with a channel a speaker.
+
+        Args:
+            recording: Of any length.
+            files: Where the speakers go, in the recording's rate, length and format.
+            progress: Told how many seconds are done, and of how many.
+
+        Raises:
+            InputError: The recording cannot be read or the files cannot be written.
+        """
+        try:
+            files[0].parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=files[0].parent) as waiting:
+                spool = self._spooled(
+                    recording.blocks, recording.sample_rate, waiting, lambda done: progress(done, recording.seconds)
+                )
+                gain = self._gain_below_clipping(spool, recording)
+                channels = self.network.num_sources // len(files)
+                kind = recording.sample_rate, recording.format, recording.subtype, channels
+                with audio_outputs(files, *kind) as outputs:
+                    for estimates in spool.finished(recording.blocks(), self.scale):
+                        for output, part in zip(outputs, np.split(gain * estimates, len(outputs)), strict=True):
+                            output.write(part.T)
+        except OSError as error:
+            raise InputError(f"{files[0]}: cannot be written: {error.strerror or error}") from error
+
+    def _gain_below_clipping(self, spool: Spool, recording: AudioInput) -> float:
+        """One gain for all speakers where an estimate would be clipped, which is said."""
+        if not ends_at_full_scale(recording.subtype):
+            return 1.0
+        peak = max(float(np.abs(block).max()) for block in spool.finished(recording.blocks(), self.scale))
+        if peak <= 1.0:
+            return 1.0
+        lowered = 20 * np.log10(peak)
+        logging.getLogger(__name__).warning(
+            "%s: all speakers were lowered by %.1f dB, as one would have been clipped", recording.path, lowered
+        )
+        return 1.0 / peak
+
+    def _spooled(
+        self, blocks: Blocks, rate: int, file: BinaryIO, progress: Callable[[float], None] = lambda done: None
+    ) -> Spool:
+        """Separate a recording; its estimates wait at its rate."""
+        spool = Spool(file, self.network.num_sources)
+        length = round(self.window * self.sample_rate)
+        pieces = separate_windows(
+            resample_blocks(blocks(), rate, self.sample_rate),
+            partial(self._estimate, gain=self._normalization_gain(blocks, rate)),
+            length,
+            round(OVERLAP * length),
+            self.batch,
+            Tracker(self.sample_rate),
+        )
+
+        def levelled() -> Iterator[np.ndarray]:
+            done = 0
+            for mixture, estimates in pieces:
+                spool.level.add(mixture, estimates)
+                yield np.ascontiguousarray(estimates.T)
+                done += len(mixture)
+                progress(done / self.sample_rate)
+
+        for estimates in resample_blocks(levelled(), self.sample_rate, rate, self.network.num_sources):
+            spool.write(estimates)
+        return spool
+
+    def _normalization_gain(self, blocks: Blocks, rate: int) -> float:
+        """The gain of the whole recording, which is read through for it."""
+        if not self.normalized:
+            return 1.0
+        count, energy, peak = 0, 0.0, 0.0
+        for block in resample_blocks(blocks(), rate, self.sample_rate):
+            if len(block):
+                count, energy = count + len(block), energy + float(np.square(block, dtype=np.float64).sum())
+                peak = max(peak, float(np.abs(block).max()))
+        return gain_to_target(energy / max(1, count), peak)
+
     @torch.inference_mode()
-    def _estimate(self, mixture: Tensor) -> Tensor:
-        """(samples,) -> (speakers, samples)."""
-        gain = normalization_gain(mixture) if self.normalized else 1.0
+    def _estimate(self, windows: np.ndarray, gain: float) -> np.ndarray:
+        """(windows, samples) -> (windows, speakers, samples)."""
         device = next(self.network.parameters()).device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-            estimates: Tensor = self.network((mixture * gain).to(device).unsqueeze(0))[0]
-        return estimates.float().cpu()
-
-
-def at_mixture_level(estimates: Tensor, mixture: Tensor) -> Tensor:
-    """Scale each estimate so that together they come nearest to the mixture, in the least-squares sense.
-
-    SI-SDR leaves the scale of an estimate open, so a network trained on it may give any, even a negative one.
-
-    Args:
-        estimates: (speakers, samples).
-        mixture: (samples,).
-
-    Returns:
-        (speakers, samples).
-
-    Example:
-        >>> sources = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
-        >>> off = sources * torch.tensor([[-3.0], [0.1]])
-        >>> torch.allclose(at_mixture_level(off, sources.sum(0)), sources, atol=1e-4)
-        True
-    """
-    wide = estimates.double()
-    gram = wide @ wide.T
-    ridge = 1e-9 * gram.diagonal().max().clamp(min=1e-12)  # keeps silent and equal estimates solvable
-    gains = torch.linalg.solve(gram + ridge * torch.eye(len(wide), dtype=wide.dtype), wide @ mixture.double())
-    levelled: Tensor = gains.unsqueeze(1) * wide
-    return levelled.float()
+            estimates: Tensor = self.network(torch.from_numpy(windows).to(device) * gain)
+        return (estimates.float() / gain).cpu().numpy()

@@ -22,12 +22,25 @@ def normalization_gain(mixture: Tensor) -> float:
         >>> round(normalization_gain(torch.tensor([0.5, -0.5])), 6)
         0.112468
     """
-    energy = float(mixture.dot(mixture))
-    if energy == 0.0:
-        return 1.0
-    gain = TARGET_RMS / math.sqrt(energy / mixture.numel())
     lowest, highest = mixture.aminmax()
-    return min(gain, 1.0 / max(-float(lowest), float(highest)))
+    return gain_to_target(float(mixture.dot(mixture)) / mixture.numel(), max(-float(lowest), float(highest)))
+
+
+def gain_to_target(power: float, peak: float) -> float:
+    """How much louder a signal must become to have an RMS of -25 dBFS, unless its peak would then exceed 1.
+
+    Args:
+        power: Mean square of its samples.
+        peak: Greatest magnitude of its samples.
+
+    Returns:
+        A linear gain; 1 for silence.
+
+    Example:
+        >>> gain_to_target(0.25, 0.5) == TARGET_RMS / 0.5
+        True
+    """
+    return 1.0 if power == 0.0 else min(TARGET_RMS / math.sqrt(power), 1.0 / peak)
 
 
 def normalize(sources: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from convtasnet_lit.inference.audio import write_audio
-from convtasnet_lit.inference.separator import at_mixture_level
+from convtasnet_lit.inference.level import at_mixture_level
 from convtasnet_lit.learning.losses import in_source_order
 from convtasnet_lit.mixing.dataset import Mixture
 from convtasnet_lit.reporting.pictures import draw_spectrograms

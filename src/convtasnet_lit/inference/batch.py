@@ -1,0 +1,74 @@
+"""Many recordings one after the other, or one through a pipe, with progress and a summary on standard error."""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.inference.audio import AudioInput
+from convtasnet_lit.inference.inputs import Input
+from convtasnet_lit.inference.separator import Separator
+
+
+def separate_all(separator: Separator, inputs: Sequence[Input], channel: int | None = None) -> list[str]:
+    """Separate recordings, print the files written, and say how fast it went.
+
+    Args:
+        separator: Which separates them.
+        inputs: The recordings and where their results go.
+        channel: The channel to separate, counted from 1; None for the mean of all.
+
+    Returns:
+        A line for each recording that could not be separated.
+    """
+    problems, seconds, started = [], 0.0, time.monotonic()
+    bars = Progress(console=Console(stderr=True), redirect_stdout=False, disable=not sys.stderr.isatty())
+    with bars:
+        for item in inputs:
+            task = bars.add_task(item.path.name)
+            try:
+                show = lambda done, total, task=task: bars.update(task, completed=done, total=total)  # noqa: E731
+                print(*separator.separate_file(item.path, item.folder, channel, show), sep="\n", flush=True)
+                seconds += bars.tasks[-1].completed
+            except InputError as error:
+                problems.append(str(error))
+            except torch.OutOfMemoryError:
+                problems.append(f"{item.path}: the device's memory does not suffice; take a smaller window or batch")
+            bars.remove_task(task)
+    took = time.monotonic() - started
+    separated = f"separated {len(inputs) - len(problems)} of {len(inputs)} recordings"
+    print(f"{separated}, {seconds:.1f} s of audio in {took:.1f} s", file=sys.stderr)
+    return problems
+
+
+def separate_pipe(separator: Separator, source: BinaryIO, target: BinaryIO, channel: int | None = None) -> None:
+    """Separate a file that comes through a pipe into one with a channel a speaker.
+
+    Args:
+        separator: Which separates it.
+        source: Where it comes from; WAV, or what else libsndfile reads.
+        target: Where the result goes, in the same format.
+        channel: The channel to separate, counted from 1; None for the mean of all.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path, joined = Path(folder, "standard input"), Path(folder, "standard output")
+        with path.open("wb") as file:
+            shutil.copyfileobj(source, file)
+        try:
+            separator.write_separated(AudioInput(path, channel), [joined])
+        except InputError as error:
+            raise InputError(str(error).replace(f"{folder}/", "")) from error
+        with joined.open("rb") as file:
+            shutil.copyfileobj(file, target)
+        target.flush()

@@ -1,0 +1,123 @@
+"""The level each speaker has in the mixture, which SI-SDR leaves open."""
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SCALES = ("least_squares", "mixture")
+
+
+class Level:
+    """Find the gains with which estimates together come nearest to their mixture, in the least-squares sense.
+
+    A network trained on SI-SDR may give an estimate any scale, even a negative one.
+
+    Args:
+        num_speakers: How many estimates there are.
+
+    Example:
+        >>> sources = np.random.default_rng(0).normal(size=(2, 8000))
+        >>> level = Level(2)
+        >>> level.add(sources.sum(0), sources * [[-3.0], [0.1]])
+        >>> level.gains().round(3).tolist()
+        [-0.333, 10.0]
+    """
+
+    def __init__(self, num_speakers: int) -> None:
+        self._products = np.zeros((num_speakers, num_speakers))  # of the estimates with each other
+        self._with_mixture = np.zeros(num_speakers)
+
+    def add(self, mixture: np.ndarray, estimates: np.ndarray) -> None:
+        """Take in a stretch of the recording.
+
+        Args:
+            mixture: (samples,).
+            estimates: (speakers, samples).
+        """
+        wide = estimates.astype(np.float64)
+        self._products += wide @ wide.T
+        self._with_mixture += wide @ mixture.astype(np.float64)
+
+    def gains(self) -> np.ndarray:
+        """Return the gain of each estimate, (speakers,); those of silent or equal estimates are small and finite."""
+        ridge = 1e-9 * max(float(self._products.diagonal().max()), 1e-12)
+        gains: np.ndarray = np.linalg.solve(self._products + ridge * np.eye(len(self._products)), self._with_mixture)
+        return gains
+
+
+def at_mixture_level(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """Scale each estimate so that together they come nearest to the mixture.
+
+    Args:
+        estimates: (speakers, samples).
+        mixture: (samples,).
+
+    Returns:
+        (speakers, samples).
+
+    Example:
+        >>> sources = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
+        >>> off = sources * torch.tensor([[-3.0], [0.1]])
+        >>> torch.allclose(at_mixture_level(off, sources.sum(0)), sources, atol=1e-4)
+        True
+    """
+    level = Level(len(estimates))
+    level.add(mixture.numpy(), estimates.numpy())
+    return estimates * torch.from_numpy(level.gains()).float().unsqueeze(1)
+
+
+def add_rest(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """Give each speaker an equal part of what the estimates lack of the mixture, so that they sum to it.
+
+    Wisdom et al., "Differentiable consistency constraints for improved deep speech enhancement", ICASSP 2019,
+    equation 5.
+
+    Args:
+        estimates: (speakers, samples).
+        mixture: (samples,).
+
+    Example:
+        >>> add_rest(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([5.0, 6.0])).tolist()
+        [[1.5, 2.0], [3.5, 4.0]]
+    """
+    together: np.ndarray = estimates + (mixture - estimates.sum(0)) / len(estimates)
+    return together
+
+
+class Spool:
+    """Estimates that wait, in a file or in memory, until the whole recording has told their level.
+
+    Args:
+        file: Open for writing and reading.
+        num_speakers: How many estimates there are.
+    """
+
+    def __init__(self, file: BinaryIO, num_speakers: int) -> None:
+        self.level = Level(num_speakers)
+        self._file, self._num_speakers = file, num_speakers
+
+    def write(self, estimates: np.ndarray) -> None:
+        """Append (samples, speakers) in float32."""
+        self._file.write(np.ascontiguousarray(estimates, np.float32).data)
+
+    def finished(self, blocks: Iterable[np.ndarray], scale: str) -> Iterator[np.ndarray]:
+        """Return the estimates at the level they have in the mixture.
+
+        Args:
+            blocks: The recording from its start, in pieces (samples,).
+            scale: `least_squares` as it is, or `mixture` with an equal part of the rest each.
+
+        Returns:
+            For each block (speakers, samples); zeros where resampling left the estimates a few samples short.
+        """
+        self._file.seek(0)
+        gains = self.level.gains()[:, None].astype(np.float32)
+        for block in blocks:
+            estimates = np.zeros((len(block), self._num_speakers), np.float32)
+            read = self._file.read(estimates.nbytes)
+            estimates.ravel()[: len(read) // 4] = np.frombuffer(read, np.float32)
+            levelled = gains * estimates.T
+            yield levelled if scale == "least_squares" else add_rest(levelled, block)

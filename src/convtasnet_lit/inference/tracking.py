@@ -1,0 +1,135 @@
+"""Which estimate of a window is which speaker: by what the windows share, and after a pause by the voice."""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import dct
+from scipy.linalg import solve_triangular
+from scipy.optimize import linear_sum_assignment
+
+FRAME_SECONDS = 0.032
+NUM_BANDS = 24
+NUM_CEPSTRA = 16
+QUIET_DB = -30.0  # a stretch this far under the loudest window so far tells nothing of who speaks
+MASKED_DB = -10.0  # a frame of an estimate this far under another's is mostly what leaked from that
+PRIOR_FRAMES = 50.0  # how many frames of an average voice stand beside the frames of each voice
+
+
+class Tracker:
+    """Put each window's estimates in the order of the windows before.
+
+    Two neighbouring windows share a stretch of the recording. Where somebody speaks in it, each estimate belongs to the
+    track it resembles there. Where nobody does, it belongs to the speaker whose voice it has: of each track a voice is
+    remembered, the mean and covariance of its cepstra in all frames in which it was the loudest so far.
+
+    Args:
+        sample_rate: Hz.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> high = rng.normal(size=8000)
+        >>> low = high.cumsum() / high.cumsum().std()
+        >>> tracker, silence = Tracker(8000), np.zeros((2, 4000))
+        >>> tracker.order(np.stack((low, high)), None).tolist()
+        [0, 1]
+        >>> tracker.order(np.stack((high, low)), silence).tolist()
+        [1, 0]
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._frame = round(FRAME_SECONDS * sample_rate)
+        self._bands = _mel_bands(self._frame, sample_rate)
+        self._voices: list[_Voice] = []
+        self._loudest = 0.0  # mean energy of a window's loudest estimate
+
+    def order(self, estimates: np.ndarray, shared: np.ndarray | None) -> np.ndarray:
+        """Find the estimate of each track, and remember the voices.
+
+        Args:
+            estimates: Of this window, (speakers, samples).
+            shared: The tracks where the window before reaches into this one, (speakers, shared samples); None for the
+                first window.
+
+        Returns:
+            For each track the index of its estimate, (speakers,).
+        """
+        self._loudest = max(self._loudest, float(np.square(estimates).mean(1).max()))
+        cepstra, heard = self._cepstra(estimates)
+        if shared is None:
+            self._voices = [_Voice(NUM_CEPSTRA) for _ in estimates]
+            order = np.arange(len(estimates))
+        elif self._is_heard(np.square(shared).mean(1).max()):
+            order = _best_order(shared @ estimates[:, : shared.shape[1]].T)
+        else:
+            order = _best_order(self._likelihoods(cepstra, heard))
+        for voice, index in zip(self._voices, order, strict=True):
+            voice.add(cepstra[index][heard[index]])
+        return order
+
+    def _is_heard(self, energy: np.ndarray) -> np.ndarray:
+        heard: np.ndarray = energy > 10 ** (QUIET_DB / 10) * self._loudest
+        return heard
+
+    def _cepstra(self, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cepstra (speakers, frames, NUM_CEPSTRA), and the frames in which each is heard (speakers, frames)."""
+        padded = np.pad(estimates, ((0, 0), (0, max(0, self._frame - estimates.shape[1]))))
+        frames = sliding_window_view(padded, self._frame, axis=1)[:, :: self._frame // 2]
+        power = (
+            np.square(np.abs(np.fft.rfft(frames * np.hanning(self._frame)))) @ self._bands
+        )  # (speakers, frames, bands)
+        energy = np.square(frames).mean(-1)
+        floor = 1e-5 * power.mean((1, 2), keepdims=True).max() + 1e-20
+        cepstra = dct(np.log(power + floor), norm="ortho")[..., :NUM_CEPSTRA]
+        return cepstra, self._is_heard(energy) & (energy >= 10 ** (MASKED_DB / 10) * energy.max(0))
+
+    def _likelihoods(self, cepstra: np.ndarray, heard: np.ndarray) -> np.ndarray:
+        """How well each estimate fits each track's voice, (tracks, estimates)."""
+        average = _Voice(NUM_CEPSTRA)
+        for voice in self._voices:
+            average.add_voice(voice)
+        spoken = [frames[which] for frames, which in zip(cepstra, heard, strict=True)]
+        return np.array([[voice.likelihood(frames, average) for frames in spoken] for voice in self._voices])
+
+
+class _Voice:
+    """A Gaussian of cepstra, kept as sums."""
+
+    def __init__(self, size: int) -> None:
+        self.count, self.sum, self.products = 0.0, np.zeros(size), np.zeros((size, size))
+
+    def add(self, frames: np.ndarray) -> None:
+        self.count += len(frames)
+        self.sum += frames.sum(0)
+        self.products += frames.T @ frames
+
+    def add_voice(self, other: "_Voice", weight: float = 1.0) -> None:
+        self.count += weight * other.count
+        self.sum += weight * other.sum
+        self.products += weight * other.products
+
+    def likelihood(self, frames: np.ndarray, average: "_Voice") -> float:
+        """The log likelihood of frames, with some frames of an average voice added to one that was hardly heard."""
+        if average.count == 0 or len(frames) == 0:
+            return 0.0
+        mixed = _Voice(len(self.sum))
+        mixed.add_voice(self)
+        mixed.add_voice(average, PRIOR_FRAMES / average.count)
+        mean = mixed.sum / mixed.count
+        covariance = mixed.products / mixed.count - np.outer(mean, mean)
+        root = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(mean)))
+        whitened = solve_triangular(root, (frames - mean).T, lower=True)
+        return float(-0.5 * np.square(whitened).sum() - len(frames) * np.log(root.diagonal()).sum())
+
+
+def _best_order(scores: np.ndarray) -> np.ndarray:
+    order: np.ndarray = linear_sum_assignment(scores, maximize=True)[1]
+    return order
+
+
+def _mel_bands(frame: int, sample_rate: int) -> np.ndarray:
+    """Triangles of equal width in mel, (frame // 2 + 1, NUM_BANDS)."""
+    highest = 2595 * np.log10(1 + sample_rate / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, highest, NUM_BANDS + 2) / 2595) - 1)
+    low, middle, high = (edges[i : i + NUM_BANDS] for i in range(3))
+    frequencies = np.fft.rfftfreq(frame, 1 / sample_rate)[:, None]
+    triangles = np.minimum((frequencies - low) / (middle - low), (high - frequencies) / (high - middle))
+    return triangles.clip(0)

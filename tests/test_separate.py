@@ -1,0 +1,175 @@
+"""`python -m convtasnet_lit.separate` as a user meets it: files, folders, pipes, exit codes, and what is wrong."""
+
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from convtasnet_lit import separate
+from convtasnet_lit.config import Config, plain
+from convtasnet_lit.model.checkpoint import write_checkpoint
+from convtasnet_lit.model.network import ConvTasNet
+
+Command = Callable[..., tuple[int, str, str]]
+RATE = 8000
+
+
+@pytest.fixture
+def checkpoint(config: Config, tmp_path: Path) -> str:
+    torch.manual_seed(0)
+    values = plain(config)
+    network = ConvTasNet(2, **values["model"])
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    write_checkpoint({"hyper_parameters": {"config": values}, "state_dict": state}, tmp_path / "tiny.ckpt")
+    return "tiny.ckpt"
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["separate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            separate.main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def noise(seconds: float = 0.5, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, round(RATE * seconds))
+
+
+def test_a_folder_is_separated_and_summed_up(command: Command, checkpoint: str) -> None:
+    Path("calls/late").mkdir(parents=True)
+    soundfile.write("calls/a.wav", noise(), RATE)
+    soundfile.write("calls/late/b.flac", noise(0.7), 44_100)
+    code, printed, said = command(checkpoint, "calls", "--out", "apart", "--batch", "2", "--window", "1")
+    assert (code, printed.split()) == (
+        0,
+        [
+            f"apart/{name}"
+            for name in ("a_speaker1.wav", "a_speaker2.wav", "late/b_speaker1.flac", "late/b_speaker2.flac")
+        ],
+    )
+    assert "separated 2 of 2 recordings, 0.6 s of audio in" in said
+    again = command(checkpoint, "calls")[1].split()
+    assert len(again) == 4
+    assert command(checkpoint, "calls")[1].split() == again  # its own results are no recordings
+
+
+def test_bad_files_are_named_at_the_end_and_do_not_stop_the_others(command: Command, checkpoint: str) -> None:
+    soundfile.write("good.wav", noise(), RATE)
+    soundfile.write("empty.wav", np.zeros(0), RATE)
+    soundfile.write("nan.wav", np.full(100, np.nan), RATE, subtype="FLOAT")
+    Path("text.wav").write_text("no audio")
+    Path("taken").write_text("a file where a folder is needed")
+    bad = ["none.wav", "empty.wav", "nan.wav", "text.wav"]
+    code, printed, said = command(checkpoint, *bad, "good.wav")
+    assert code == 1
+    assert printed.split() == ["good_speaker1.wav", "good_speaker2.wav"]
+    lines = said.splitlines()
+    assert "separated 1 of 4 recordings" in lines[0]
+    reasons = ("there is no such file", "holds no samples", "NaN", "not readable as audio")
+    assert len(lines) == 5
+    for line, name, reason in zip(lines[1:], bad, reasons, strict=True):
+        assert line.startswith(f"error: {name}: ")
+        assert reason in line
+    assert sorted(path.name for path in Path().glob("*_speaker*")) == printed.split()  # and nothing half-written
+    code, printed, said = command(checkpoint, "good.wav", "--out", "taken")
+    assert (code, printed) == (1, "")
+    assert "error: taken/good_speaker1.wav: cannot be written" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--device", "nonsense"], "device: nonsense is not here"),
+        (["--window", "0.1"], "window: 0.1 is not allowed; it must be 1 seconds or more"),
+        (["--batch", "0"], "batch: 0 is not allowed; it must be at least 1"),
+        (["--scale", "loud"], "argument --scale: invalid choice: 'loud'"),
+        (["-"], "-: standard input goes to standard output"),
+    ],
+)
+def test_where_nothing_can_begin_the_code_is_2(
+    arguments: list[str], said: str, command: Command, checkpoint: str
+) -> None:
+    soundfile.write("good.wav", noise(), RATE)
+    code, printed, printed_error = command(checkpoint, "good.wav", *arguments)
+    assert (code, printed) == (2, "")
+    assert said in printed_error
+    assert "Traceback" not in printed_error
+    assert not list(Path().glob("*_speaker*"))
+
+
+def test_a_channel_that_is_not_there_is_named(command: Command, checkpoint: str) -> None:
+    soundfile.write("stereo.wav", np.stack((noise(), noise(seed=1)), 1), RATE)
+    assert command(checkpoint, "stereo.wav", "--channel", "2")[0] == 0
+    code, _, said = command(checkpoint, "stereo.wav", "--channel", "3")
+    assert code == 1
+    assert "error: stereo.wav: there is no channel 3; it has 2" in said
+
+
+def test_ctrl_c_leaves_what_is_whole(command: Command, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write("a.wav", noise(), RATE)
+    soundfile.write("b.wav", noise(3.0), RATE)
+    whole = ConvTasNet.forward
+
+    def stopped(network: ConvTasNet, mixture: torch.Tensor) -> torch.Tensor:
+        if mixture.shape[-1] > RATE:
+            raise KeyboardInterrupt
+        return whole(network, mixture)
+
+    monkeypatch.setattr(ConvTasNet, "forward", stopped)
+    code, printed, said = command(checkpoint, "a.wav", "b.wav")
+    assert (code, printed.split()) == (130, ["a_speaker1.wav", "a_speaker2.wav"])
+    assert said == "stopped\n"
+    assert sorted(path.name for path in Path().glob("*")) == sorted(
+        ["a.wav", "b.wav", "a_speaker1.wav", "a_speaker2.wav", checkpoint]
+    )
+
+
+def piped(checkpoint: str, data: bytes, folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    door = [sys.executable, "-m", "convtasnet_lit.separate", checkpoint, "-", *arguments]
+    return subprocess.run(door, input=data, capture_output=True, cwd=folder)
+
+
+def test_a_wav_through_a_pipe_gets_a_channel_a_speaker(command: Command, checkpoint: str, tmp_path: Path) -> None:
+    soundfile.write("mix.wav", noise(), RATE)
+    command(checkpoint, "mix.wav")
+    done = piped(checkpoint, Path("mix.wav").read_bytes(), tmp_path)
+    assert done.returncode == 0, done.stderr
+    joined, rate = soundfile.read(io.BytesIO(done.stdout))
+    assert (joined.shape, rate) == ((RATE // 2, 2), RATE)
+    for channel in (0, 1):
+        np.testing.assert_array_equal(joined[:, channel], soundfile.read(f"mix_speaker{channel + 1}.wav")[0])
+    for data, said in ((b"", "standard input: empty: 0 bytes"), (b"no audio", "standard input: not readable as audio")):
+        done = piped(checkpoint, data, tmp_path)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.decode().startswith(f"error: {said}")
+        assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("program", ["sox", "ffmpeg"])
+def test_sox_and_ffmpeg_may_stand_on_both_sides(program: str, checkpoint: str, tmp_path: Path) -> None:
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    soundfile.write(tmp_path / "mix.flac", noise(1.0), 44_100)
+    ours = f"{sys.executable} -m convtasnet_lit.separate {checkpoint} -"
+    line = {
+        "sox": f"sox mix.flac -t wav - | {ours} | sox -t wav - -r 16000 apart.wav",
+        "ffmpeg": f"ffmpeg -v error -i mix.flac -f wav - | {ours} | ffmpeg -v error -i - -ar 16000 apart.wav",
+    }[program]
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    apart, rate = soundfile.read(tmp_path / "apart.wav")
+    assert (rate, apart.shape[1]) == (16_000, 2)
+    assert len(apart) / rate == pytest.approx(RATE / 44_100, abs=0.001)
