@@ -1,32 +1,36 @@
-"""Which estimate of a window is which speaker: by what the windows share, and after a pause by the voice."""
+"""Which estimate of a window is which speaker: by what the windows share, and by the voice."""
+
+from itertools import permutations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import dct
 from scipy.linalg import solve_triangular
-from scipy.optimize import linear_sum_assignment
 
 FRAME_SECONDS = 0.032
 NUM_BANDS = 24
 NUM_CEPSTRA = 16
-QUIET_DB = -30.0  # a stretch this far under the loudest window so far tells nothing of who speaks
+QUIET_DB = -30.0  # a frame this far under the loudest window so far is no speech
 MASKED_DB = -10.0  # a frame of an estimate this far under another's is mostly what leaked from that
-PRIOR_FRAMES = 50.0  # how many frames of an average voice stand beside the frames of each voice
+FRAMES_APART = 0.5  # frames overlap by half, so each counts for half a frame of its own
+LEAST_DIFFERENCE = 1e-3  # of the energy; the same speaker twice differs by more
+PRIOR_FRAMES = 200.0  # how many frames of the average voice stand beside the frames of each
+LEAST_VARIANCE = 0.3  # added to that of the cepstra: a voice heard for a second seems steadier than it is
 
 
 class Tracker:
     """Put each window's estimates in the order of the windows before.
 
-    Two neighbouring windows share a stretch of the recording. Where somebody speaks in it, each estimate belongs to the
-    track it resembles there. Where nobody does, it belongs to the speaker whose voice it has: of each track a voice is
-    remembered, the mean and covariance of its cepstra in all frames in which it was the loudest so far.
+    Two things tell whose an estimate is. Neighbouring windows share a stretch of the recording, in which the estimates
+    of one should be those of the other; after a pause, or where a network changed its mind, that tells nothing or
+    misleads. And each speaker has a voice: of each track the mean and covariance of its cepstra are remembered, over
+    all frames in which it was heard so far. Both are log likelihoods, and their sum is what decides.
 
     Args:
         sample_rate: Hz.
 
     Example:
-        >>> rng = np.random.default_rng(0)
-        >>> high = rng.normal(size=8000)
+        >>> high = np.random.default_rng(0).normal(size=8000)
         >>> low = high.cumsum() / high.cumsum().std()
         >>> tracker, silence = Tracker(8000), np.zeros((2, 4000))
         >>> tracker.order(np.stack((low, high)), None).tolist()
@@ -54,15 +58,16 @@ class Tracker:
         """
         self._loudest = max(self._loudest, float(np.square(estimates).mean(1).max()))
         cepstra, heard = self._cepstra(estimates)
+        spoken = [frames[which] for frames, which in zip(cepstra, heard, strict=True)]
+        order = np.arange(len(estimates))
         if shared is None:
             self._voices = [_Voice(NUM_CEPSTRA) for _ in estimates]
-            order = np.arange(len(estimates))
-        elif self._is_heard(np.square(shared).mean(1).max()):
-            order = _best_order(shared @ estimates[:, : shared.shape[1]].T)
         else:
-            order = _best_order(self._likelihoods(cepstra, heard))
+            orders = np.array(list(permutations(order)))
+            by_voice = self._voice_likelihoods(spoken)[order, orders].sum(1)
+            order = orders[(self._shared_likelihoods(shared, estimates, orders) + by_voice).argmax()]
         for voice, index in zip(self._voices, order, strict=True):
-            voice.add(cepstra[index][heard[index]])
+            voice.add(spoken[index])
         return order
 
     def _is_heard(self, energy: np.ndarray) -> np.ndarray:
@@ -81,13 +86,28 @@ class Tracker:
         cepstra = dct(np.log(power + floor), norm="ortho")[..., :NUM_CEPSTRA]
         return cepstra, self._is_heard(energy) & (energy >= 10 ** (MASKED_DB / 10) * energy.max(0))
 
-    def _likelihoods(self, cepstra: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    def _shared_likelihoods(self, shared: np.ndarray, estimates: np.ndarray, orders: np.ndarray) -> np.ndarray:
+        """How well the estimates in each order continue the tracks, (orders,).
+
+        The log likelihood of Gaussian differences of unknown variance, with as many observations as there are frames in
+        which somebody is heard.
+        """
+        samples = shared.shape[1] // self._frame * self._frame
+        frames = np.square(shared[:, :samples]).reshape(len(shared), -1, self._frame).mean(2)
+        heard = self._is_heard(frames).any(0).sum()
+        energy = np.square(shared).sum() + np.square(estimates[:, : shared.shape[1]]).sum()
+        products = (shared @ estimates[:, : shared.shape[1]].T)[np.arange(len(shared)), orders].sum(1)
+        difference = (energy - 2 * products).clip(LEAST_DIFFERENCE * energy) + 1e-20
+        likelihoods: np.ndarray = -0.5 * heard * np.log(difference)
+        return likelihoods
+
+    def _voice_likelihoods(self, spoken: list[np.ndarray]) -> np.ndarray:
         """How well each estimate fits each track's voice, (tracks, estimates)."""
         average = _Voice(NUM_CEPSTRA)
         for voice in self._voices:
             average.add_voice(voice)
-        spoken = [frames[which] for frames, which in zip(cepstra, heard, strict=True)]
-        return np.array([[voice.likelihood(frames, average) for frames in spoken] for voice in self._voices])
+        likelihoods = [[voice.likelihood(frames, average) for frames in spoken] for voice in self._voices]
+        return FRAMES_APART * np.array(likelihoods)
 
 
 class _Voice:
@@ -115,14 +135,9 @@ class _Voice:
         mixed.add_voice(average, PRIOR_FRAMES / average.count)
         mean = mixed.sum / mixed.count
         covariance = mixed.products / mixed.count - np.outer(mean, mean)
-        root = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(mean)))
+        root = np.linalg.cholesky(covariance + LEAST_VARIANCE * np.eye(len(mean)))
         whitened = solve_triangular(root, (frames - mean).T, lower=True)
         return float(-0.5 * np.square(whitened).sum() - len(frames) * np.log(root.diagonal()).sum())
-
-
-def _best_order(scores: np.ndarray) -> np.ndarray:
-    order: np.ndarray = linear_sum_assignment(scores, maximize=True)[1]
-    return order
 
 
 def _mel_bands(frame: int, sample_rate: int) -> np.ndarray:
