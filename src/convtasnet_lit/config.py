@@ -238,7 +238,7 @@ DataOverrides: Any = make_dataclass("DataOverrides", [(f.name, f.type | None, No
 class EvaluateConfig:
     """One checkpoint to evaluate."""
 
-    checkpoint: str = MISSING  # a .ckpt file, or the folder of a run
+    checkpoint: str = MISSING  # anything that model.pretrained opens
     split: Split = Split.test
     metrics: list[MetricName] = field(
         default_factory=lambda: [MetricName.si_sdr, MetricName.sdr, MetricName.si_sdri, MetricName.sdri]
@@ -246,7 +246,7 @@ class EvaluateConfig:
     examples: int = 4  # mixtures written as WAV and PNG
     accelerator: Accelerator = Accelerator.auto
     bfloat16: bool = False  # multiply in bfloat16
-    output: str = ""  # by default `evaluation-SPLIT` in the run's folder
+    output: str = ""  # by default `evaluation-SPLIT` in the run's folder, `evaluation-NAME-SPLIT` for other networks
     data: DataOverrides = field(default_factory=DataOverrides)  # over the data the checkpoint was trained on
 
     def __post_init__(self) -> None:

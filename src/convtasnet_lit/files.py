@@ -38,20 +38,24 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def built_whole(folder: Path) -> Iterator[Path]:
+def built_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
     """Give an empty folder beside a folder to fill, and rename it into place once it is filled.
 
     Args:
-        folder: Missing or empty; it stays so if filling fails.
+        folder: Missing or empty; it stays as it was if filling fails.
+        replace: It may also be full, and makes way.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
-    partial = folder.with_name(folder.name + ".partial")
+    partial, former = (folder.with_name(folder.name + ending) for ending in (".partial", ".former"))
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     partial.mkdir(parents=True)
     try:
         yield partial
+        if replace and folder.exists():
+            folder.rename(former)
         partial.rename(folder)
+        shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -45,6 +45,32 @@ def download(name: str, files: list[str]) -> Path:
         raise _failed(name, error) from error
 
 
+def upload(folder: Path, name: str, private: bool) -> str:
+    """Upload a folder as a repository, which is made where there is none.
+
+    Args:
+        folder: What it shall hold.
+        name: `user/name`.
+        private: Whether a new one is for its owner's eyes alone.
+
+    Returns:
+        Its address.
+
+    Raises:
+        InputError: The extra `hub` is missing, there is no network, no token, or no right to write there.
+    """
+    try:
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise _missing_package(name) from error
+    try:
+        address = HfApi().create_repo(name, private=private, exist_ok=True)
+        HfApi().upload_folder(repo_id=name, folder_path=folder, commit_message="Published by convtasnet_lit")
+    except Exception as error:  # of the transport, whichever it is
+        raise InputError(f"{name}: not published: {str(error).splitlines()[0]}") from error
+    return str(address)
+
+
 def _missing_package(name: str) -> InputError:
     return InputError(f"{name}: not here, and the Hub needs a package: pip install 'convtasnet_lit[hub]'")
 

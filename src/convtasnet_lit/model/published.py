@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from convtasnet_lit import __version__
 from convtasnet_lit.errors import InputError
@@ -51,7 +51,8 @@ def write_published(stored: StoredNetwork, folder: Path) -> None:
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     weights = {name: tensor.contiguous() for name, tensor in stored.state.items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})  # by which other readers know torch's tensors
+    content = save(weights, metadata={"format": "pt"})  # by which other readers know torch's tensors
+    (folder / WEIGHTS).write_bytes(content)  # save_file would let no other user read it
 
 
 def read_published(folder: Path) -> StoredNetwork:
@@ -82,6 +83,19 @@ def read_published(folder: Path) -> StoredNetwork:
         values["corpus"],
         tuple(values["speakers"]),
     )
+
+
+def may_make_way(folder: Path, card: str) -> bool:
+    """Whether a folder is empty or a published network and no more, so that another may take its place.
+
+    Args:
+        folder: It exists.
+        card: The name of a network's description.
+    """
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return not names or (CONFIG in names and names <= {CONFIG, WEIGHTS, card})
 
 
 def _read_config(path: Path) -> dict[str, Any]:
