@@ -13,13 +13,12 @@ import pytest
 import torch
 import torchaudio
 
-from convtasnet_lit.config import Config, plain
+from convtasnet_lit.config import Config
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.learning.module import SeparationModule
-from convtasnet_lit.model.checkpoint import write_checkpoint
 from convtasnet_lit.model.pretrained import load_pretrained, read_stored
 from convtasnet_lit.model.published import write_published
 from tests.model.test_interchange import LENGTHS, assert_same, randomized
+from tests.runs import write_run
 
 with warnings.catch_warnings():  # it uses decorators that torch has deprecated
     warnings.simplefilter("ignore")
@@ -32,11 +31,7 @@ MIXTURE = torch.randn(2, 801, generator=torch.Generator().manual_seed(0))
 @pytest.fixture
 def run(config: Config, tmp_path: Path) -> Path:
     """The folder of a run, its weights random."""
-    module = SeparationModule(plain(config))
-    randomized(module.network)
-    state = {"state_dict": module.state_dict(), "hyper_parameters": {"config": plain(config)}, "epoch": 3}
-    write_checkpoint({**state, "MixtureDataModule": {"speakers": ["S1", "S2"]}}, tmp_path / "run/checkpoints/best.ckpt")
-    return tmp_path / "run"
+    return write_run(config, tmp_path / "run")
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def published(run: Path, tmp_path: Path) -> Path:
 
 
 def serialized(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """A network of Asteroid's and what it saves; it asks Lightning, by the old name, for its version alone."""
+    """A network of Asteroid's and what it saves; of Lightning, by the old name, it asks for the version alone."""
     stand_in = types.ModuleType("pytorch_lightning")
     stand_in.__version__ = "2.6"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pytorch_lightning", stand_in)
@@ -101,7 +96,11 @@ def test_an_older_file_of_asteroids_opens_too(tmp_path: Path, monkeypatch: pytes
     assert_same(load_pretrained(tmp_path).network(MIXTURE), theirs(MIXTURE))
 
 
-@pytest.mark.parametrize("wrap", [lambda state: state, lambda s: {"state_dict": {f"model.{k}": s[k] for k in s}}])
+def by_lightning(state: dict[str, Any]) -> dict[str, Any]:
+    return {"state_dict": {f"model.{name}": state[name] for name in state}, "hyper_parameters": {"lr": 1e-3}}
+
+
+@pytest.mark.parametrize("wrap", [dict, by_lightning])
 @torch.no_grad()
 def test_torchaudios_own_file_gives_torchaudios_output(
     wrap: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -155,6 +154,7 @@ def test_asteroid_files_without_what_they_should_hold_are_refused(
         ({"model_name": "DPRNNTasNet"}, "model_name: DPRNNTasNet"),
         ({"model_args": {k: v for k, v in saved["model_args"].items() if k != "sample_rate"}}, "without sample_rate"),
         ({"model_args": 3}, "model_args"),
+        ({"state_dict": 3}, "not whole, or not as the toolkit that it names writes it"),
         ({"state_dict": {}}, "state_dict"),
         ({"state_dict": {"head.weight": torch.zeros(1)}}, "head.weight"),
     ):

@@ -1,8 +1,11 @@
 """Trained networks, wherever they come from: our training, published folders, the Hugging Face Hub, other toolkits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from convtasnet_lit.errors import InputError
 from convtasnet_lit.hub import download, is_hub_id
 from convtasnet_lit.model.checkpoint import find_checkpoint, read_checkpoint, trained_network
 from convtasnet_lit.model.foreign import foreign_network
@@ -61,5 +64,13 @@ def read_stored(path: str | Path) -> StoredNetwork:
         return read_published(where)
     file = where / ASTEROID_WEIGHTS
     file = file if file.is_file() else find_checkpoint(where)
-    checkpoint = read_checkpoint(file)
-    return (trained_network if "hyper_parameters" in checkpoint else foreign_network)(checkpoint, file)
+    return _recognized(read_checkpoint(file), file)
+
+
+def _recognized(checkpoint: Mapping[str, Any], file: Path) -> StoredNetwork:
+    settings = checkpoint.get("hyper_parameters")  # Lightning gives others some, too
+    ours = isinstance(settings, Mapping) and "config" in settings
+    try:
+        return (trained_network if ours else foreign_network)(checkpoint, file)
+    except (AttributeError, IndexError, RuntimeError, TypeError) as error:  # a value of another type than it should be
+        raise InputError(f"{file}: not whole, or not as the toolkit that it names writes it ({error})") from error

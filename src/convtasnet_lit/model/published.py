@@ -37,6 +37,7 @@ def write_published(stored: StoredNetwork, folder: Path) -> None:
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
+    named = stored.corpus != "folder"  # whose speakers may be anybody
     values = {
         "format": FORMAT,
         "convtasnet_lit": __version__,
@@ -47,7 +48,7 @@ def write_published(stored: StoredNetwork, folder: Path) -> None:
         "normalized": stored.normalized,
         "network": dict(stored.arguments),
         "corpus": stored.corpus,
-        "speakers": list(stored.speakers),
+        "speakers": list(stored.speakers) if named else [],
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     weights = {name: tensor.contiguous() for name, tensor in stored.state.items()}

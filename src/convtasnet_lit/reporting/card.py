@@ -129,7 +129,15 @@ def _scores(report: Mapping[str, Any]) -> str:
     ]
     lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
     where = f"{_corpus(report['corpus'])}; {report['split']} speakers, mean and 95 % bootstrap interval over mixtures."
-    return "\n".join([f"## Results\n\n{where}\n", *lines])
+    return "\n".join([f"## Results\n\n{where}\n", *lines, *_counting(report)])
+
+
+def _counting(report: Mapping[str, Any]) -> list[str]:
+    if "counting" not in report:
+        return []
+    share, interval = report["counting"]["accuracy"], report["counting"]["ci95"]
+    spread = f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval else ""
+    return ["", f"The number of speakers is found right in {share:.1%}{spread} of the mixtures."]
 
 
 def _use(name: str) -> str:

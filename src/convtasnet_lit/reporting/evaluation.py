@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convtasnet_lit.config import Config, CorpusName, DataConfig, DataOverrides, PrepareConfig, Split, plain, typed
+from convtasnet_lit.config import Config, DataConfig, DataOverrides, PrepareConfig, Split, plain, typed
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.model.stored import StoredNetwork
@@ -22,8 +22,7 @@ def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> DataConfi
     asked = {key: value for key, value in plain(overrides).items() if value is not None}
     if stored.config is None and "corpus" not in asked:
         raise InputError(f"data: {stored.file} holds no settings of a training; give a corpus such as data=voices")
-    own = "corpus" not in asked and stored.config is not None
-    base = plain(typed(Config, stored.config).data) if own else {}
+    base = {} if "corpus" in asked else plain(typed(Config, stored.config).data)
     kept = {"num_speakers": stored.num_sources, "sample_rate": stored.sample_rate, "normalize": stored.normalized}
     for key, value in kept.items():
         if asked.get(key, value) != value:
@@ -50,9 +49,8 @@ def refuse_known_speakers(data: MixtureDataModule, stored: StoredNetwork, split:
 
 def _same_corpus(data: DataConfig, stored: StoredNetwork) -> bool:
     """Whether equal names mean the same person."""
-    if stored.config is not None:
-        return (data.corpus.name, data.root) == (stored.corpus, stored.config["data"]["root"])
-    return data.corpus.name == stored.corpus and data.corpus is not CorpusName.folder  # of which there are many
+    root = data.root if stored.config is None else stored.config["data"]["root"]
+    return (data.corpus.name, data.root) == (stored.corpus, root)
 
 
 def output_folder(stored: StoredNetwork, checkpoint: str, split: Split) -> Path:
