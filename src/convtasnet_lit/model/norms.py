@@ -32,14 +32,15 @@ class CumulativeLayerNorm(nn.Module):
         frames = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold a sum
         count = x.shape[1] * torch.arange(1, x.shape[2] + 1, device=x.device)  # (frames,)
         mean = frames.sum(1).cumsum(-1) / count  # (batch, frames)
-        square = frames.square().sum(1).cumsum(-1) / count
-        return self._normalized(x, mean, square)
+        scale = _scale(mean, frames.square().sum(1).cumsum(-1) / count)
+        normalized = (x - mean.unsqueeze(1).to(x.dtype)) * scale.unsqueeze(1).to(x.dtype)
+        return normalized * self.weight[:, None] + self.bias[:, None]
 
     def continued(self, x: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Normalize frames that follow others, of which only the sums are known.
 
         Args:
-            x: (batch, channels, frames).
+            x: (batch, frames, channels): a frame's channels lie side by side, which is faster for a few frames.
             sums: Of everything before and of its square, (batch, 2) in float64, which ten hours do not wear out.
             counts: How many frames there are up to each of these, (frames,).
 
@@ -47,21 +48,23 @@ class CumulativeLayerNorm(nn.Module):
             What `forward` makes of these frames when it is given the others, too, and the sums up to the last of them.
 
         Example:
-            >>> norm, x = CumulativeLayerNorm(4), torch.randn(1, 4, 10)
-            >>> _, sums = norm.continued(x[..., :6], torch.zeros(1, 2, dtype=torch.float64), torch.arange(1, 7))
-            >>> torch.allclose(norm.continued(x[..., 6:], sums, torch.arange(7, 11))[0], norm(x)[..., 6:], atol=1e-5)
+            >>> norm, x = CumulativeLayerNorm(4), torch.randn(1, 10, 4)
+            >>> _, sums = norm.continued(x[:, :6], torch.zeros(1, 2, dtype=torch.float64), torch.arange(1, 7))
+            >>> last, _ = norm.continued(x[:, 6:], sums, torch.arange(7, 11))
+            >>> torch.allclose(last, norm(x.mT).mT[:, 6:], atol=1e-5)
             True
         """
-        each = torch.stack([x.sum(1), x.square().sum(1)], 1).double()  # (batch, 2, frames)
+        each = torch.stack([x.sum(-1), x.square().sum(-1)], 1).double()  # (batch, 2, frames)
         running = sums.unsqueeze(-1) + each.cumsum(-1)
-        mean, square = (running / (x.shape[1] * counts)).unbind(1)  # (batch, frames)
-        return self._normalized(x, mean, square), running[..., -1]
+        mean, square = (running / (x.shape[-1] * counts)).unbind(1)  # (batch, frames)
+        scale = _scale(mean, square)
+        normalized = (x - mean.unsqueeze(-1).to(x.dtype)) * scale.unsqueeze(-1).to(x.dtype)
+        return normalized * self.weight + self.bias, running[..., -1]
 
-    def _normalized(self, x: Tensor, mean: Tensor, square: Tensor) -> Tensor:
-        """Normalize by the running means of x and of its square, (batch, frames)."""
-        scale = ((square - mean.square()).clamp(min=0) + EPS).rsqrt()
-        normalized = (x - mean.unsqueeze(1).to(x.dtype)) * scale.unsqueeze(1).to(x.dtype)
-        return normalized * self.weight[:, None] + self.bias[:, None]
+
+def _scale(mean: Tensor, square: Tensor) -> Tensor:
+    """One over the deviation, from the means of something and of its square."""
+    return ((square - mean.square()).clamp(min=0) + EPS).rsqrt()
 
 
 def make_norm(name: str, channels: int) -> nn.Module:

@@ -82,10 +82,6 @@ class ConvBlock(nn.Module):
             hidden = functional.pad(hidden, (self.left, 0))
         hidden = self.depthwise(hidden)
         hidden = self.depthwise_norm(self.depthwise_prelu(hidden))
-        return self.outputs(x, skips, hidden)
-
-    def outputs(self, x: Tensor, skips: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Add to the block's two inputs what it makes of them, given its hidden features (batch, H, frames)."""
         output = x if self.residual is None else x + self.residual(hidden)  # (batch, B, frames)
         return output, skips + self.skip(hidden)
 

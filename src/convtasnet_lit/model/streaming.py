@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.norms import CumulativeLayerNorm
-from convtasnet_lit.model.separator import ConvBlock
+from convtasnet_lit.model.separator import ConvBlock, PointwiseConv
 
 
 class StreamingNetwork(nn.Module):
@@ -47,7 +47,7 @@ class StreamingNetwork(nn.Module):
         self.network = network.eval()
         self.lag: int = network.stride  # samples
         self.latency: int = network.kernel_size  # samples
-        self._contexts = [(block.depthwise.in_channels, block.left) for block in blocks]
+        self._contexts = [(block.left, block.depthwise.in_channels) for block in blocks]
         self._norms = sum(isinstance(module, CumulativeLayerNorm) for module in network.modules())
 
     @property
@@ -65,7 +65,7 @@ class StreamingNetwork(nn.Module):
         Returns:
             For each name in `state_names` a tensor: the last stride of the mixture (batch, L / 2), the number of frames
             () in int64, the overlap (batch, sources, L / 2), the sums (batch, norms, 2) in float64 if there are
-            cumulative norms, and for each block the context (batch, H, (P - 1) * dilation).
+            cumulative norms, and for each block the context (batch, (P - 1) * dilation, H).
         """
         weight = self.network.encoder.filters.weight
         # Without edge padding the first stride completes no frame: the one that is computed then does not count.
@@ -98,13 +98,13 @@ class StreamingNetwork(nn.Module):
         counts = frames + torch.arange(1, features.shape[-1] + 1, device=frames.device)  # (k,)
         past = _Past(counts, not network.edge_padding, sums, state[3 + bool(self._norms) :])
 
-        features = past.counted(features)
-        x = separator.bottleneck(past.norm(separator.input_norm, features))  # (batch, B, k)
-        skips = x.new_zeros(x.shape[0], separator.output.in_channels, x.shape[-1])
+        features = past.counted(features.mT)  # (batch, k, N)
+        x = _pointwise(separator.bottleneck, past.norm(separator.input_norm, features))  # (batch, k, B)
+        skips = x.new_zeros(*x.shape[:2], separator.output.in_channels)
         for block in cast(Iterable[ConvBlock], separator.blocks):
             x, skips = past.block(block, x, skips)
-        masks = separator.masks(skips)  # (batch, sources, N, k)
-        decoded = network.decoder(masks * features.unsqueeze(1))  # (batch, sources, (k + 1) * L / 2)
+        masks = separator.masks(skips.mT)  # (batch, sources, N, k)
+        decoded = network.decoder(masks * features.mT.unsqueeze(1))  # (batch, sources, (k + 1) * L / 2)
         decoded = decoded + functional.pad(overlap, (0, samples.shape[-1]))
 
         new_sums = [torch.stack(past.new_sums, 1)] if self._norms else []
@@ -117,28 +117,44 @@ class _Past:
 
     def __init__(self, counts: Tensor, masked: bool, sums: Sequence[Tensor], contexts: Sequence[Tensor]) -> None:
         self._counts = counts.clamp(min=1) if masked else counts  # (k,)
-        self._counted = counts > 0 if masked else None
+        self._counted = (counts > 0).unsqueeze(-1) if masked else None
         self._sums, self._contexts = iter(sums), iter(contexts)
         self.new_sums: list[Tensor] = []  # each (batch, 2)
-        self.new_contexts: list[Tensor] = []  # each (batch, H, (P - 1) * dilation)
+        self.new_contexts: list[Tensor] = []  # each (batch, (P - 1) * dilation, H)
 
     def counted(self, x: Tensor) -> Tensor:
-        """Silence a frame before the first, (batch, channels, k) -> the same."""
+        """Silence a frame before the first, (batch, k, channels) -> the same."""
         return x if self._counted is None else x * self._counted
 
     def norm(self, norm: nn.Module, x: Tensor) -> Tensor:
-        """(batch, channels, k) -> the same."""
+        """(batch, k, channels) -> the same."""
         if not isinstance(norm, CumulativeLayerNorm):
-            normalized: Tensor = norm(x)
+            normalized: Tensor = norm(x.mT).mT
             return normalized
         normalized, sums = norm.continued(self.counted(x), next(self._sums), self._counts)
         self.new_sums.append(sums)
         return normalized
 
     def block(self, block: ConvBlock, x: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
-        """`ConvBlock.forward`, with the frames before instead of zeros."""
-        hidden = self.norm(block.expand_norm, block.expand_prelu(block.expand(x)))  # (batch, H, k)
-        longer = torch.cat([next(self._contexts), self.counted(hidden)], -1)  # (batch, H, (P - 1) * dilation + k)
-        self.new_contexts.append(longer[..., hidden.shape[-1] :])
-        hidden = self.norm(block.depthwise_norm, block.depthwise_prelu(block.depthwise(longer)))
-        return block.outputs(x, skips, hidden)
+        """`ConvBlock.forward` on frames (batch, k, channels), with the frames before instead of zeros."""
+        hidden = self.norm(block.expand_norm, block.expand_prelu(_pointwise(block.expand, x)))  # (batch, k, H)
+        longer = torch.cat([next(self._contexts), self.counted(hidden)], 1)  # (batch, (P - 1) * dilation + k, H)
+        self.new_contexts.append(longer[:, hidden.shape[1] :])
+        hidden = block.depthwise_prelu(_depthwise(block.depthwise, longer, hidden.shape[1]))
+        hidden = self.norm(block.depthwise_norm, hidden)
+        x = x if block.residual is None else x + _pointwise(block.residual, hidden)  # (batch, k, B)
+        return x, skips + _pointwise(block.skip, hidden)
+
+
+def _pointwise(convolution: PointwiseConv, x: Tensor) -> Tensor:
+    """(batch, k, channels in) -> (batch, k, channels out)."""
+    return functional.linear(x, convolution.weight[:, :, 0], convolution.bias)
+
+
+def _depthwise(convolution: nn.Conv1d, longer: Tensor, frames: int) -> Tensor:
+    """(batch, (P - 1) * dilation + k, H) -> (batch, k, H)."""
+    y = cast(Tensor, convolution.bias)
+    for i, tap in enumerate(convolution.weight[:, 0].T.contiguous()):
+        start = i * convolution.dilation[0]
+        y = torch.addcmul(y, longer[:, start : start + frames], tap)
+    return y
