@@ -42,24 +42,24 @@ class CumulativeLayerNorm(nn.Module):
         Args:
             x: (batch, frames, channels): a frame's channels lie side by side, which is faster for a few frames.
             sums: Of everything before and of its square, (batch, 2) in float64, which ten hours do not wear out.
-            counts: How many frames there are up to each of these, (frames,).
+            counts: How many frames there are up to each of these, (frames,) in float64.
 
         Returns:
             What `forward` makes of these frames when it is given the others, too, and the sums up to the last of them.
 
         Example:
             >>> norm, x = CumulativeLayerNorm(4), torch.randn(1, 10, 4)
-            >>> _, sums = norm.continued(x[:, :6], torch.zeros(1, 2, dtype=torch.float64), torch.arange(1, 7))
-            >>> last, _ = norm.continued(x[:, 6:], sums, torch.arange(7, 11))
+            >>> counts = torch.arange(1, 11, dtype=torch.float64)
+            >>> _, sums = norm.continued(x[:, :6], torch.zeros(1, 2, dtype=torch.float64), counts[:6])
+            >>> last, _ = norm.continued(x[:, 6:], sums, counts[6:])
             >>> torch.allclose(last, norm(x.mT).mT[:, 6:], atol=1e-5)
             True
         """
-        each = torch.stack([x.sum(-1), x.square().sum(-1)], 1).double()  # (batch, 2, frames)
-        running = sums.unsqueeze(-1) + each.cumsum(-1)
-        mean, square = (running / (x.shape[-1] * counts)).unbind(1)  # (batch, frames)
-        scale = _scale(mean, square)
-        normalized = (x - mean.unsqueeze(-1).to(x.dtype)) * scale.unsqueeze(-1).to(x.dtype)
-        return normalized * self.weight + self.bias, running[..., -1]
+        each = torch.stack([x.sum(-1), x.square().sum(-1)], 1)  # (batch, 2, frames)
+        running = sums.unsqueeze(-1) + each.cumsum(-1, dtype=torch.float64)
+        mean, square = (running / (x.shape[-1] * counts)).unsqueeze(-1).unbind(1)  # (batch, frames, 1)
+        normalized = (x - mean.to(x.dtype)) * _scale(mean, square).to(x.dtype)
+        return torch.addcmul(self.bias, normalized, self.weight), running[..., -1]
 
 
 def _scale(mean: Tensor, square: Tensor) -> Tensor:

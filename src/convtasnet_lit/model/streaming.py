@@ -116,7 +116,7 @@ class _Past:
     """What is known of the frames before, for each layer in turn, and what is left to the frames after."""
 
     def __init__(self, counts: Tensor, masked: bool, sums: Sequence[Tensor], contexts: Sequence[Tensor]) -> None:
-        self._counts = counts.clamp(min=1) if masked else counts  # (k,)
+        self._counts = (counts.clamp(min=1) if masked else counts).double()  # (k,)
         self._counted = (counts > 0).unsqueeze(-1) if masked else None
         self._sums, self._contexts = iter(sums), iter(contexts)
         self.new_sums: list[Tensor] = []  # each (batch, 2)
