@@ -64,7 +64,8 @@ class CumulativeLayerNorm(nn.Module):
 
 def _scale(mean: Tensor, square: Tensor) -> Tensor:
     """One over the deviation, from the means of something and of its square."""
-    return ((square - mean.square()).clamp(min=0) + EPS).rsqrt()
+    # EPS is the bound, too: ONNX optimizers take a summand of 1e-8 for zero, and silence would not be finite
+    return (square - mean.square() + EPS).clamp(min=EPS).rsqrt()
 
 
 def make_norm(name: str, channels: int) -> nn.Module:
