@@ -78,7 +78,15 @@ def test_the_batch_may_be_auto() -> None:
 
 @pytest.mark.parametrize(
     ("model", "million"),
-    [("paper", 4.98), ("paper_16k", 5.0), ("base", 2.6), ("small", 1.4), ("tiny", 0.34), ("causal", 4.98)],
+    [
+        ("paper", 4.98),
+        ("paper_16k", 5.0),
+        ("base", 2.6),
+        ("small", 1.4),
+        ("tiny", 0.34),
+        ("causal", 4.98),
+        ("causal_small", 1.70),
+    ],
 )
 def test_every_model_is_built(model: str, million: float) -> None:
     network = ConvTasNet(2, **plain(composed(f"model={model}"))["model"])

@@ -265,7 +265,7 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model=papr", "Available options in 'model': base causal paper"),
+        ("model=papr", "Available options in 'model': base causal causal_small paper"),
         ("model.hiden_channels=3", "model.hiden_channels: there is no such key; here there are num_filters"),
         ("modle=paper", "modle: there is no such key"),
         ("+anything=1", "anything: there is no such key"),

@@ -31,7 +31,7 @@ ROOMS = [
     "benchmarks",
     "door",
 ]
-DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "plan_memory", "benchmark", "publish"}
+DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "plan_memory", "benchmark", "publish", "stream"}
 
 
 def room_of(module: str) -> str:
@@ -66,6 +66,8 @@ def test_imports_run_one_way() -> None:
         ("convtasnet_lit.model.checkpoint", ["lightning", "hydra", "omegaconf", "pandas"]),
         ("convtasnet_lit.inference.separator", ["lightning", "hydra", "omegaconf", "wandb", "pandas"]),
         ("convtasnet_lit.separate", ["lightning", "hydra", "omegaconf", "wandb"]),
+        ("convtasnet_lit.stream", ["lightning", "hydra", "omegaconf", "wandb", "pandas"]),
+        ("convtasnet_lit.model.streaming", ["lightning", "hydra", "omegaconf", "pandas"]),
     ],
 )
 def test_rooms_do_not_load_what_they_do_not_need(module: str, strangers: list[str]) -> None:

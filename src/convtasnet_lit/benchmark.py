@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich import print as show
 
-from convtasnet_lit.benchmarks import data, losses, memory, network, report
+from convtasnet_lit.benchmarks import data, latency, losses, memory, network, report
 from convtasnet_lit.benchmarks.contestants import MODELS
 from convtasnet_lit.benchmarks.timing import Part, Settings, threads_of_torch
 from convtasnet_lit.doors import BAD_INPUT, leave
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Settings], Part]] = {
     "saved": network.saved,
     "peak": memory.peak,
     "long": memory.long,
+    "latency": latency.latency,
     "loading": data.loading,
     "prepare": data.prepare,
     "waiting": data.waiting,

@@ -194,7 +194,7 @@ class ConvTasNet(nn.Module):
         self, mixture: Tensor, decode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
     ) -> tuple[Tensor, Tensor | None]:
         samples = mixture.shape[-1]
-        left, right = self._padding(samples)
+        left, right = self.padding(samples)
         features = self.encoder(functional.pad(mixture, (left, right)))  # (batch, N, frames)
         skips = self.separator.skip_sum(features)  # (batch, Sc, frames)
         decoded, masks = decode(features, skips) if self.memory == "plain" else recomputed(decode, features, skips)
@@ -223,8 +223,8 @@ class ConvTasNet(nn.Module):
         inverse = torch.linalg.pinv(self.encoder.filters.weight[:, 0])  # (L, N)
         self.decoder.filters.weight.copy_(inverse.T.unsqueeze(1) / 2)  # each sample lies under two frames
 
-    def _padding(self, samples: int) -> tuple[int, int]:
-        """Zeros before and after the mixture, in samples."""
+    def padding(self, samples: int) -> tuple[int, int]:
+        """Zeros before and after a mixture of so many samples."""
         if not self.edge_padding:
             return 0, max(0, self.kernel_size - samples)
         to_whole_stride = math.ceil(samples / self.stride) * self.stride - samples

@@ -43,7 +43,9 @@ class StreamingNetwork(nn.Module):
         super().__init__()
         blocks = list(cast(Iterable[ConvBlock], network.separator.blocks))
         if not all(block.causal for block in blocks):
-            raise ValueError("the network is not causal: its estimates need the mixture's future, so it cannot stream")
+            raise ValueError(
+                "not causal: its estimates need the future; a network of model=causal or causal_small can stream"
+            )
         self.network = network.eval()
         self.lag: int = network.stride  # samples
         self.latency: int = network.kernel_size  # samples
@@ -110,6 +112,16 @@ class StreamingNetwork(nn.Module):
         new_sums = [torch.stack(past.new_sums, 1)] if self._norms else []
         new = mixture[..., -self.lag :], counts[-1], decoded[..., -self.lag :], *new_sums, *past.new_contexts
         return decoded[..., : -self.lag], *new
+
+    def overlap(self, *state: Tensor) -> Tensor:
+        """What the frames so far give to the next stride of estimates, (batch, sources, L / 2).
+
+        Without edge padding, where no frame follows the last whole one, it is that stride.
+
+        Args:
+            *state: Of the last call.
+        """
+        return state[2]
 
 
 class _Past:

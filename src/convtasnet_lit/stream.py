@@ -1,0 +1,78 @@
+"""Separate what comes through a pipe: `sox in.wav ... - | python -m convtasnet_lit.stream CHECKPOINT | sox ...`."""
+
+import argparse
+import os
+import sys
+from time import process_time
+
+import torch
+
+from convtasnet_lit.config_checks import require
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.inference.pipe import ENCODINGS, separate_stream
+from convtasnet_lit.inference.streaming import StreamingSeparator
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        "stream", description="Separate raw mono samples from standard input into interleaved ones on standard output."
+    )
+    parser.add_argument("checkpoint", help="a causal network: a .ckpt file, a run's folder, a published folder, ...")
+    parser.add_argument("--encoding", choices=ENCODINGS, default="s16", help="of input and output; default s16")
+    parser.add_argument("--speaker", type=int, metavar="N", help="write this one alone, counted from 1")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="of the input; refused if it is not the network's")
+    parser.add_argument("--hop", type=float, default=10.0, metavar="MS", help="separated at once; default 10")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch; default 1")
+    return parser
+
+
+def main() -> None:
+    """Separate until the input ends or nobody reads the output any more."""
+    options = arguments().parse_args()
+    try:
+        run(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its exit
+        sys.exit(141)  # what a shell says of a program that a closed pipe ended
+
+
+def run(options: argparse.Namespace) -> None:
+    """Separate standard input, and say on standard error what is done.
+
+    Args:
+        options: Of `arguments`.
+
+    Raises:
+        InputError: An option, the checkpoint or a sample is refused.
+        BrokenPipeError: Nobody reads standard output any more.
+    """
+    require(options.threads >= 1, "--threads", options.threads, "at least 1")
+    torch.set_num_threads(options.threads)
+    separator = StreamingSeparator.from_pretrained(options.checkpoint)
+    rate, speakers = separator.sample_rate, list(range(separator.num_speakers))
+    allowed = f"{rate} Hz, the network's; sox IN -r {rate} ... or ffmpeg -i IN -ar {rate} ... resample before"
+    require(options.rate in (None, rate), "--rate", options.rate, allowed)
+    require(0.1 <= options.hop <= 10_000, "--hop", options.hop, "from 0.1 to 10000 ms")
+    if options.speaker is not None:
+        require(options.speaker - 1 in speakers, "--speaker", options.speaker, f"from 1 to {len(speakers)}")
+        speakers = [options.speaker - 1]
+
+    hop = max(1, round(options.hop / 1000 * rate))
+    latency = 1000 * (hop + separator.lag) / rate
+    kind = f"{rate} Hz, {options.encoding}, little-endian"
+    print(f"in: {kind}, mono; out: {kind}, {len(speakers)} channels, {latency:g} ms later", file=sys.stderr)
+    started = process_time()
+    done = separate_stream(separator, sys.stdin.buffer, sys.stdout.buffer, hop, options.encoding, speakers)
+    seconds, taken = done.samples / rate, process_time() - started
+    speed = f"{taken:.2f} s of processor time, {seconds / max(taken, 1e-9):.1f} times real time"
+    print(f"separated {seconds:.2f} s in {speed}; {done.clipped} samples clipped", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
