@@ -230,8 +230,9 @@ def test_kernels_are_compiled_once_and_kept(tmp_path: object, monkeypatch: pytes
         pytest.skip("no C++ compiler here")
     kernels._cpu_kernels.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = kernels._compiled("float", "float")
+    source = kernels._SOURCE, "-DREAL=float", "-DSTORED=float"
+    first = kernels._compiled(*source)
     written = first.stat().st_mtime_ns
-    assert kernels._compiled("float", "float") == first
+    assert kernels._compiled(*source) == first
     assert first.stat().st_mtime_ns == written
     assert [file.name for file in first.parent.iterdir()] == [first.name]

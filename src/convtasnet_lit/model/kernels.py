@@ -50,15 +50,11 @@ class _Library:
     """The four functions compiled from `passes.cpp` for one precision.
 
     Args:
-        stored: Type of the sequences: `float`, `double` or `bfloat16`.
-        real: Type of the parameters and sums: `float` or `double`.
-
-    Raises:
-        OSError: There is no compiler, or it failed.
+        library: What was compiled.
     """
 
-    def __init__(self, stored: str, real: str) -> None:
-        self._library = ctypes.CDLL(str(_compiled(stored, real)))
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
 
     def moments(self, y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """See `passes.moments`."""
@@ -148,32 +144,47 @@ def _try(kernels: Kernels) -> None:
 
 @cache
 def _cpu_kernels(stored: str, real: str) -> Kernels | None:
+    shared = loaded(_SOURCE, f"-DREAL={real}", f"-DSTORED={stored}")
+    if shared is None:
+        return None
+    library = _Library(shared)
+    return Kernels(library.moments, library.mix, library.mix_backward, library.expand_backward)
+
+
+def loaded(source: Path, *macros: str) -> ctypes.CDLL | None:
+    """Compile functions in C++, the first time on this machine, and load them.
+
+    Args:
+        source: The file.
+        *macros: As `-DNAME=VALUE`.
+
+    Returns:
+        None, and a warning that it will be slower, where there is no compiler or no room.
+    """
     try:
-        library = _Library(stored, real)
+        return ctypes.CDLL(str(_compiled(source, *macros)))
     except subprocess.CalledProcessError as error:
         _say_slower((error.stderr.decode(errors="replace").strip() or str(error)).splitlines()[-1])
-        return None
     except (OSError, RuntimeError) as error:  # no compiler, no home, no room
         _say_slower(str(error))
-        return None
-    return Kernels(library.moments, library.mix, library.mix_backward, library.expand_backward)
+    return None
 
 
 def _say_slower(reason: str) -> None:
     logging.getLogger(__name__).warning("slower without compiled kernels: %s", reason)
 
 
-def _compiled(stored: str, real: str) -> Path:
+def _compiled(source: Path, *macros: str) -> Path:
     """The shared library in the user's cache; its name stands for the source, the compiler and the processor."""
-    command = [*shlex.split(os.environ.get("CXX", "c++")), *_FLAGS, f"-DREAL={real}", f"-DSTORED={stored}"]
-    macros = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], check=True, capture_output=True).stdout
-    key = hashlib.sha256(macros + _SOURCE.read_bytes()).hexdigest()[:16]
+    command = [*shlex.split(os.environ.get("CXX", "c++")), *_FLAGS, *macros]
+    known = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], check=True, capture_output=True).stdout
+    key = hashlib.sha256(known + source.read_bytes()).hexdigest()[:16]
     cache_home = os.environ.get("XDG_CACHE_HOME")
     folder = (Path(cache_home) if cache_home else Path.home() / ".cache") / "convtasnet_lit"
-    library = folder / f"passes-{stored}-{key}.so"
+    library = folder / f"{source.stem}-{key}.so"
     if not library.is_file():
         own = folder / f"{library.name}.{os.getpid()}"  # the processes of a run may all compile at once
         with written_whole(own) as partial:
-            subprocess.run([*command, str(_SOURCE), "-o", str(partial)], check=True, capture_output=True)
+            subprocess.run([*command, str(source), "-o", str(partial)], check=True, capture_output=True)
         own.replace(library)
     return library
