@@ -81,7 +81,8 @@ class DataConfig:
 
     segment: str = "2s"
     batch_size: int | str = 2  # or `auto`: the largest divisor of trainer.effective_batch_size that fits
-    num_speakers: int = 2  # in a mixture
+    num_speakers: int = 2  # in a mixture, and outputs of the network
+    fewest_speakers: int = 0  # 1 to num_speakers: mixtures of so many up to num_speakers; 0: always num_speakers
     train_mixtures: int = 800  # an epoch
     validation_mixtures: int = 100
     test_mixtures: int = 100
@@ -95,6 +96,8 @@ class DataConfig:
         require(parse_duration(self.segment) >= shortest, "data.segment", self.segment, "100ms or more")
         require(4_000 <= self.sample_rate <= 192_000, "data.sample_rate", self.sample_rate, "4000 to 192000 Hz")
         require(2 <= self.num_speakers <= 5, "data.num_speakers", self.num_speakers, "between 2 and 5")
+        fewest, allowed = self.fewest_speakers, f"0 (always data.num_speakers) or 1 to {self.num_speakers}"
+        require(0 <= fewest <= self.num_speakers, "data.fewest_speakers", fewest, allowed)
         size = self.batch_size
         require(size == AUTO or (isinstance(size, int) and size >= 1), "data.batch_size", size, "at least 1, or auto")
         require_each(self, "data", "train_mixtures validation_mixtures test_mixtures speaker_depth", 1)
@@ -105,6 +108,11 @@ class DataConfig:
     def at_absolute_paths(self) -> "DataConfig":
         """The same data, wherever it is asked for."""
         return replace(self, root=str(Path(self.root).absolute()), store=str(Path(self.store).absolute()))
+
+    @property
+    def mixed_counts(self) -> bool:
+        """Whether mixtures hold different numbers of speakers."""
+        return 0 < self.fewest_speakers < self.num_speakers
 
     @property
     def mixtures_per_batch(self) -> int:

@@ -14,9 +14,10 @@ from convtasnet_lit.learning.trainer import pick_device
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.plan import mixture_table
 from convtasnet_lit.model.pretrained import read_stored
+from convtasnet_lit.reporting.counting import summarize_counts
 from convtasnet_lit.reporting.evaluation import evaluated_data, output_folder, refuse_known_speakers
 from convtasnet_lit.reporting.scores import score_mixtures, summarize
-from convtasnet_lit.reporting.tables import score_table
+from convtasnet_lit.reporting.tables import counting_table, score_table
 
 
 def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
@@ -40,7 +41,10 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     network = stored.build().to(pick_device(config.accelerator))
     names = [metric.name for metric in config.metrics]
     examples = folder / "examples"
-    scores = score_mixtures(network, mixtures, names, stored.sample_rate, examples, config.examples, config.bfloat16)
+    counting = data.data.mixed_counts
+    scores = score_mixtures(
+        network, mixtures, names, stored.sample_rate, examples, config.examples, config.bfloat16, counting
+    )
     table = pd.concat([mixture_table(mixtures.specs, data.corpus.store.index), scores], axis=1)
     report = {
         "checkpoint": str(stored.file),
@@ -50,7 +54,7 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
         "bfloat16": config.bfloat16,
         "mixture_list": listed.name,
         "scores": summarize(table, names),
-    }
+    } | ({"counting": summarize_counts(table)} if counting else {})
     with written_whole(folder / "per_utterance.csv") as partial:
         table.to_csv(partial, index=False)
     with written_whole(folder / "metrics.json") as partial:
@@ -61,6 +65,8 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
 def _run(config: EvaluateConfig, _: Path) -> None:
     report, folder = evaluate(config)
     show(score_table(report))
+    if "counting" in report:
+        show(counting_table(report["counting"]))
     print(f"{folder}/metrics.json, per_utterance.csv and examples/")
 
 

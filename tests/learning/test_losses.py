@@ -1,5 +1,6 @@
 """The losses against torchmetrics, a numpy formula and properties of the signals."""
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 from torchmetrics.functional.audio import (
     permutation_invariant_training,
     scale_invariant_signal_distortion_ratio,
+    signal_noise_ratio,
 )
 
 from convtasnet_lit.learning.losses import (
     best_permutation,
+    counting_pit_loss,
     in_source_order,
     pairwise_si_sdr,
     pit_loss,
@@ -115,6 +118,48 @@ def test_all_silent_and_all_zero_stay_finite(scale: float) -> None:
     loss.backward()
     assert loss.isfinite()
     assert estimates.grad is not None and estimates.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0])
+def test_the_permutation_has_the_lowest_loss_where_sources_are_silent(scale: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    sources = torch.randn(1, 3, 800, generator=generator)
+    sources[:, 1:] = 0
+    estimates = torch.randn(1, 3, 800, generator=generator) * torch.tensor([[[1e-3], [0.1], [scale]]])
+    estimates[:, 2] += scale * sources[:, 0]  # right but for its scale, and soft enough to pass for silent
+    orders = [estimates[:, list(order)] for order in permutations(range(3))]
+    lowest = min(-si_sdr_or_leakage(ordered, sources).mean().item() for ordered in orders)
+    assert pit_loss(estimates, sources).item() == pytest.approx(lowest, abs=1e-3)
+
+
+def test_the_counting_loss_is_the_snr_where_all_sound() -> None:
+    estimates, sources = noisy(10.0, sources=3)
+    estimates, sources = estimates.double(), sources.double()
+    expected = -signal_noise_ratio(estimates, sources, zero_mean=True).mean().item()
+    assert counting_pit_loss(estimates.flip(1), sources).item() == pytest.approx(expected, abs=0.05)  # it ends at 30 dB
+    assert counting_pit_loss(sources.flip(1), sources).item() == pytest.approx(-30.0, abs=1e-3)
+
+
+def test_the_counting_loss_asks_for_the_scale_and_for_silence() -> None:
+    _, sources = noisy(10.0)
+    sources[:2, 1] = 0  # half of the batch
+    right = counting_pit_loss(sources, sources)
+    assert right.item() == pytest.approx(-30.0, abs=1e-3)
+    assert counting_pit_loss(0.5 * sources, sources) > right + 3
+    assert counting_pit_loss(sources + 0.1 * sources.flip(1), sources) > right + 3
+
+
+def test_a_lone_speaker_who_is_nearly_right_pulls_no_more() -> None:
+    _, sources = noisy(0.0)
+    sources[:, 1] = 0
+
+    def pull(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], db: float) -> float:
+        noise = torch.randn(sources.shape, generator=torch.Generator().manual_seed(4)) * 0.05 * 10 ** (-db / 20)
+        estimates = (sources + noise).requires_grad_()
+        return torch.autograd.grad(loss(estimates, sources), estimates)[0].square().sum().sqrt().item()
+
+    assert pull(counting_pit_loss, 70.0) < 0.1 * pull(counting_pit_loss, 30.0)
+    assert pull(pit_loss, 70.0) > 10 * pull(pit_loss, 30.0)  # SI-SDR has no end
 
 
 def test_autocast_keeps_the_loss_in_float32() -> None:

@@ -86,12 +86,44 @@ def test_pesq_and_stoi_rise_with_quality(separated: tuple[torch.Tensor, ...]) ->
     assert (good["pesq"] >= bad["pesq"]).all()
 
 
-def test_a_silent_source_stays_finite() -> None:
-    sources = speechlike(1, 2, 8000)
-    sources[:, 1] = 0
+def with_absent(x: torch.Tensor, level: float = 0.0) -> torch.Tensor:
+    """One more source: silence, or noise of a level."""
+    noise = level * torch.randn(x.shape[0], 1, x.shape[-1], generator=torch.Generator().manual_seed(8))
+    return torch.cat((x, noise), 1)
+
+
+@pytest.mark.parametrize("leakage", [0.0, 1e-3])
+def test_absent_sources_change_no_score_of_the_present_ones(
+    leakage: float, separated: tuple[torch.Tensor, ...]
+) -> None:
+    estimates, sources, mixture = separated
+    names = list(NAMES)
+    expected = separation_scores(names, estimates, sources, mixture, 8000)
+    found = separation_scores(names, with_absent(estimates, leakage), with_absent(sources), mixture, 8000)
+    for name in names:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=0)
+
+
+def test_a_lone_speaker_has_scores_but_no_improvement(separated: tuple[torch.Tensor, ...]) -> None:
+    estimates, sources, mixture = separated
+    sources, mixture = sources.clone(), mixture.clone()
+    sources[1, 1] = 0
+    mixture[1] = sources[1, 0]
     names = ["si_sdr", "sdr", "si_sdri", "sdri"]
-    scores = separation_scores(names, sources + 0.01 * speechlike(1, 2, 8000), sources, sources.sum(1), 8000)
-    assert all(value.isfinite().all() for value in scores.values())
+    scores = separation_scores(names, estimates, sources, mixture, 8000)
+    assert all(scores[name].isfinite().all() for name in ("si_sdr", "sdr"))
+    assert all(scores[name].isnan().tolist() == [False, True] for name in ("si_sdri", "sdri"))
+    metrics = SeparationMetrics(names, 8000)
+    metrics.update(estimates, sources, mixture)
+    means = metrics.compute()
+    assert means["si_sdri"] == scores["si_sdri"][0]  # over the mixtures that can be improved
+    assert means["si_sdr"] == pytest.approx(scores["si_sdr"].mean().item(), abs=1e-5)
+
+
+def test_silence_has_no_score() -> None:
+    silence = torch.zeros(1, 2, 800)
+    scores = separation_scores(["si_sdr", "sdr"], silence, silence, silence.sum(1), 8000)
+    assert all(value.isnan().all() for value in scores.values())
 
 
 @pytest.mark.parametrize("names", [["sdri"], ["si_sdr", "sdr", "si_sdri"], ["stoi", "si_sdr"]])

@@ -120,6 +120,20 @@ def test_equal_balance_reaches_the_loader(data: DataConfig) -> None:
     assert sorted(spec.group for spec in specs) == ["FF", "FF", "FM", "FM", "MM", "MM"]
 
 
+def test_absent_sources_are_exact_zeros_after_the_others(data: DataConfig) -> None:
+    mixed = replace(data, num_speakers=3, fewest_speakers=1, validation_fraction=0.4)
+    module = MixtureDataModule(mixed)
+    for mixtures, keys in (
+        (module.training_mixtures(), [(0, i) for i in range(6)]),
+        (module.fixed_mixtures(Split.test), range(6)),
+    ):
+        for number, key in enumerate(keys):
+            item = mixtures[key]
+            sounding = item.sources.abs().amax(-1) > 0
+            assert sounding.tolist() == [i < 1 + number % 3 for i in range(3)]
+            torch.testing.assert_close(item.mixture.square().mean().sqrt(), torch.tensor(0.056234), atol=1e-4, rtol=0)
+
+
 def test_a_silent_stretch_is_drawn_again(data: DataConfig) -> None:
     class Pausing(Store):
         def read(self, row: int, start: int, length: int) -> np.ndarray:

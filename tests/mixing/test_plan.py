@@ -1,5 +1,6 @@
 """The plan of mixtures: a pure function of (seed, epoch, index)."""
 
+import hashlib
 from collections import Counter
 
 import numpy as np
@@ -16,8 +17,10 @@ def index_of(women: int = 4, men: int = 2, utterances: int = 5, gender: str = ""
     return pd.DataFrame(rows, columns=["utterance", "speaker", "gender", "length", "sha256"])
 
 
-def draw_of(index: pd.DataFrame, num_speakers: int = 2, balanced: bool = False, level: float = 2.5) -> Draw:
-    return Draw(Speakers.of(index, np.arange(len(index))), num_speakers, level, balanced)
+def draw_of(
+    index: pd.DataFrame, num_speakers: int = 2, balanced: bool = False, level: float = 2.5, fewest: int = 0
+) -> Draw:
+    return Draw(Speakers.of(index, np.arange(len(index))), num_speakers, level, balanced, fewest)
 
 
 def drawn(draw: Draw, count: int, seed: int = 0, epoch: int = 0, speed: float = 0.0) -> list[MixtureSpec]:
@@ -73,6 +76,41 @@ def test_balanced_groups_take_turns() -> None:
     assert three == {"FFF": 100, "FFM": 100, "FMM": 100}  # there are but two men
 
 
+@pytest.mark.parametrize(("fewest", "counts"), [(1, {1: 100, 2: 100, 3: 100}), (2, {2: 150, 3: 150}), (3, {3: 300})])
+def test_the_numbers_of_speakers_have_equal_shares_which_no_redraw_changes(fewest: int, counts: dict[int, int]) -> None:
+    draw = draw_of(index_of(), 3, fewest=fewest)
+    for specs in (
+        drawn(draw, 300),
+        [fixed_mixture(draw, 1, False, i) for i in range(300)],
+        [training_mixture(draw, 4000, True, 0.1, 0, 0, i, attempt=i % 7) for i in range(300)],
+    ):
+        assert Counter(len(spec.rows) for spec in specs) == counts
+        assert all(len(spec.group) == len(spec.rows) == 3 - spec.absent for spec in specs)
+
+
+def test_every_group_of_every_number_of_speakers_takes_turns() -> None:
+    draw = draw_of(index_of(8, 2), 3, balanced=True, fewest=1)
+    groups = Counter(spec.group for spec in drawn(draw, 360))
+    assert {group: groups[group] for group in ("F", "M")} == {"F": 60, "M": 60}
+    assert {group: groups[group] for group in ("FF", "FM", "MM")} == {"FF": 40, "FM": 40, "MM": 40}
+    assert {group: groups[group] for group in ("FFF", "FFM", "FMM")} == {"FFF": 40, "FFM": 40, "FMM": 40}
+
+
+@pytest.mark.parametrize(
+    ("num_speakers", "balanced", "known"),
+    [(2, False, "38b7a39f9419"), (2, True, "8cd3b6d8f6cb"), (3, False, "aa565fbc01c1"), (3, True, "1d750016f5dc")],
+)
+@pytest.mark.parametrize("always", [True, False])
+def test_mixtures_of_one_number_of_speakers_are_drawn_as_ever(
+    num_speakers: int, balanced: bool, known: str, always: bool
+) -> None:
+    """The hashes were taken before mixtures could hold different numbers of speakers."""
+    draw = draw_of(index_of(), num_speakers, balanced, fewest=0 if always else num_speakers)
+    specs = [fixed_mixture(draw, 1, False, i) for i in range(30)] + drawn(draw, 30, speed=0.1)
+    text = mixture_table(specs, index_of()).to_csv(index=False)
+    assert hashlib.sha256(text.encode()).hexdigest()[:12] == known
+
+
 def test_a_speaker_who_said_much_does_not_rule() -> None:
     index = index_of()
     loud = pd.concat([index, pd.DataFrame([("x", "S00", "female", 9000, "ab")] * 500, columns=index.columns)])
@@ -105,6 +143,16 @@ def test_the_table_names_everything_needed_to_mix_again() -> None:
     table = mixture_table(specs, index)
     assert table["utterance_2"].tolist() == [index["utterance"][spec.rows[1]] for spec in specs]
     assert {"group", "samples", "speaker_1", "sha256_1", "level_db_2"} <= set(table.columns)
+
+
+def test_absent_sources_have_empty_cells() -> None:
+    index = index_of()
+    draw = draw_of(index, 3, fewest=1)
+    table = mixture_table([fixed_mixture(draw, 1, False, i) for i in range(6)], index)
+    present = table[[f"utterance_{number}" for number in (1, 2, 3)]].notna().sum(axis=1)
+    assert present.tolist() == [1, 2, 3, 1, 2, 3]
+    assert table["level_db_1"].tolist() == ["0.000000"] * 6
+    assert table.to_csv(index=False).splitlines()[1].endswith("," * 8)  # four columns a source
 
 
 def test_unknown_genders_are_refused_where_they_are_needed() -> None:

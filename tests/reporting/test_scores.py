@@ -1,15 +1,18 @@
 """Means and intervals against known distributions; tables and pictures are drawn."""
 
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from convtasnet_lit.reporting.pictures import draw_curves, draw_spectrograms
+from convtasnet_lit.reporting.counting import summarize_counts
 from convtasnet_lit.reporting.scores import describe, interval, summarize
-from convtasnet_lit.reporting.tables import score_table
+from convtasnet_lit.reporting.tables import counting_table, score_table
 
 
 def test_the_interval_is_that_of_the_mean() -> None:
@@ -31,8 +34,35 @@ def test_groups_are_apart() -> None:
     summary = summarize(scores, ["si_sdri"])
     assert [summary[g]["mixtures"] for g in ("all", "FF", "FM")] == [3, 1, 2]
     assert [summary[g]["si_sdri"]["mean"] for g in ("all", "FF", "FM")] == [3.0, 1.0, 4.0]
-    console = Console(width=120, record=True, quiet=True)
-    console.print(score_table({"scores": summary, "corpus": "demo", "split": "test"}))
+    assert "FM" in printed(score_table({"scores": summary, "corpus": "demo", "split": "test"}))
+
+
+def printed(table: Table) -> str:
+    text = StringIO()
+    Console(width=120, file=text).print(table)
+    return text.getvalue()
+
+
+def test_mixtures_without_a_score_leave_the_mean_alone() -> None:
+    scores = pd.DataFrame({"group": ["F", "FM", "FM"], "si_sdr": [9.0, 1.0, 2.0], "si_sdri": [np.nan, 3.0, 5.0]})
+    summary = summarize(scores, ["si_sdr", "si_sdri"])
+    assert summary["all"]["mixtures"] == 3
+    assert summary["all"]["si_sdri"] == summary["FM"]["si_sdri"] == describe(np.array([3.0, 5.0]))
+    assert set(summary["F"]) == {"mixtures", "si_sdr"}
+    assert "9.00" in printed(score_table({"scores": summary, "corpus": "demo", "split": "test"}))
+
+
+def test_counts_are_summarized_by_the_true_number() -> None:
+    speakers = np.repeat([1, 2, 3], 100)
+    wrong = np.random.default_rng(0).random(300) < 0.2
+    counts = summarize_counts(pd.DataFrame({"speakers": speakers, "heard": np.where(wrong, 2, speakers)}))
+    right = 1 - (wrong & (speakers != 2)).mean()
+    assert counts["accuracy"] == pytest.approx(right)
+    low, high = counts["ci95"]
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(right * (1 - right) / 300), rel=0.1)
+    assert {number: sum(row.values()) for number, row in counts["confusion"].items()} == dict.fromkeys("123", 100)
+    assert counts["confusion"]["2"] == {"1": 0, "2": 100, "3": 0}
+    assert f"{right:.0%}" in printed(counting_table(counts))
 
 
 def test_curves_and_spectrograms_are_pictures(tmp_path: Path) -> None:

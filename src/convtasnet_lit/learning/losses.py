@@ -54,9 +54,10 @@ def si_sdr_or_leakage(estimates: Tensor, sources: Tensor) -> Tensor:
 
 
 def pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
-    """SI-SDR of every estimate against every source, from one matrix of inner products.
+    """SI-SDR of every estimate against every source, and every estimate's leakage where a source is silent.
 
-    It serves to choose the permutation; its values lose precision above 50 dB, so the loss is not read from it.
+    It comes from one matrix of inner products and serves to choose the permutation that makes the loss lowest; its
+    values lose precision above 50 dB, so the loss is not read from it.
 
     Args:
         estimates: (batch, sources, samples).
@@ -66,6 +67,23 @@ def pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
         Decibels, (batch, source, estimate).
     """
     return _pairwise_si_sdr(_zero_mean(estimates), _zero_mean(sources))
+
+
+def is_silent(sources: Tensor) -> Tensor:
+    """Tell which sources are silent: 80 dB or more under their mixture, or absent.
+
+    Args:
+        sources: (batch, sources, samples); their sum is the mixture.
+
+    Returns:
+        Booleans, (batch, sources).
+
+    Example:
+        >>> is_silent(torch.tensor([[[0.1, -0.1], [0.0, 0.0]]]))
+        tensor([[False,  True]])
+    """
+    sources = _zero_mean(sources)
+    return _silent(_energy(sources), _mixture_energy(sources))
 
 
 def best_permutation(scores: Tensor) -> Tensor:
@@ -122,6 +140,34 @@ def pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
     return -_si_sdr_or_leakage(_in_order(estimates, order), sources).mean()
 
 
+def counting_pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
+    """Negative SNR of the best permutation, which ends at 30 dB: for mixtures of different numbers of speakers.
+
+    SI-SDR leaves the scale open: a network trained on it gives an output that is often not needed so softly that it
+    always passes for silent, at no cost where a speaker is in it, and never learns to tell the two. SNR asks for the
+    source itself. It ends where silence does (`SILENCE_FLOOR`): a lone speaker, who is the mixture, would otherwise be
+    worth ever more, and its gradient ever larger. Source: Wisdom et al., "What's all the FUSS about free universal
+    sound separation data?", ICASSP 2021, section 3.
+
+    Args:
+        estimates: (batch, sources, samples).
+        sources: (batch, sources, samples), some of them perhaps silent.
+
+    Returns:
+        Decibels, a scalar.
+
+    Example:
+        >>> lone = torch.tensor([[[0.3, -0.3], [0.0, 0.0]]])
+        >>> round(counting_pit_loss(lone.flip(1), lone).item(), 3)
+        -30.0
+    """
+    estimates, sources = _zero_mean(estimates), _zero_mean(sources)
+    with torch.no_grad():
+        pairs = [_snr(estimates[:, [i]], sources) for i in range(estimates.shape[1])]  # (batch, sources) each
+        order = best_permutation(torch.stack(pairs, -1))
+    return -_snr(_in_order(estimates, order), sources).mean()
+
+
 # The same for signals whose mean is zero already: taking it off again would be a third of the loss's time.
 
 
@@ -132,11 +178,17 @@ def _si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
     return 10 * torch.log10((scale.square() * source_energy + EPS) / (_energy(noise) + EPS))
 
 
+def _snr(estimates: Tensor, sources: Tensor) -> Tensor:
+    """SNR up to 30 dB; the leakage of `_si_sdr_or_leakage` where a source is silent."""
+    energy, mixture = _energy(sources), _mixture_energy(sources)
+    reference = torch.where(_silent(energy, mixture), mixture, energy)
+    return 10 * torch.log10(reference / (_energy(estimates - sources) + SILENCE_FLOOR * reference))
+
+
 def _si_sdr_or_leakage(estimates: Tensor, sources: Tensor) -> Tensor:
-    mixture = _energy(sources.sum(1)).unsqueeze(1) + EPS  # (batch, 1)
-    leakage = 10 * torch.log10(mixture / (_energy(estimates) + SILENCE_FLOOR * mixture))
-    silent = _energy(sources) < SILENT_ENERGY_RATIO * mixture
-    return torch.where(silent, leakage, _si_sdr(estimates, sources))
+    mixture = _mixture_energy(sources)
+    leakage = _leakage(_energy(estimates), mixture)
+    return torch.where(_silent(_energy(sources), mixture), leakage, _si_sdr(estimates, sources))
 
 
 def _pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
@@ -146,9 +198,20 @@ def _pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
     target = inner.square() / (source_energy + EPS)
     noise = (estimate_energy - target).clamp(min=0)
     ratio = 10 * torch.log10((target + EPS) / (noise + EPS))
-    # A silent source takes the quietest estimate: all its pairs lie under every other pair, in that order.
-    mixture = _energy(sources.sum(1))[:, None, None] + EPS
-    return torch.where(source_energy < SILENT_ENERGY_RATIO * mixture, -10 * torch.log10(estimate_energy + EPS), ratio)
+    mixture = _mixture_energy(sources).unsqueeze(2)
+    return torch.where(_silent(source_energy, mixture), _leakage(estimate_energy, mixture), ratio)
+
+
+def _mixture_energy(sources: Tensor) -> Tensor:
+    return _energy(sources.sum(1)).unsqueeze(1) + EPS  # (batch, 1)
+
+
+def _silent(source_energy: Tensor, mixture_energy: Tensor) -> Tensor:
+    return source_energy < SILENT_ENERGY_RATIO * mixture_energy
+
+
+def _leakage(estimate_energy: Tensor, mixture_energy: Tensor) -> Tensor:
+    return 10 * torch.log10(mixture_energy / (estimate_energy + SILENCE_FLOOR * mixture_energy))
 
 
 def _in_order(estimates: Tensor, order: Tensor) -> Tensor:

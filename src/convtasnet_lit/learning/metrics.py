@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.functional.audio import signal_distortion_ratio
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.learning.losses import in_source_order, si_sdr_or_leakage
+from convtasnet_lit.learning.losses import in_source_order, is_silent, si_sdr
 
 NAMES = ("si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi")
 
@@ -20,7 +20,7 @@ NAMES = ("si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi")
 def separation_scores(
     names: Sequence[str], estimates: Tensor, sources: Tensor, mixture: Tensor, sample_rate: int
 ) -> dict[str, Tensor]:
-    """Score separated mixtures, each estimate against the source it fits best.
+    """Score separated mixtures, each estimate against the source it fits best; silent sources have no score.
 
     Args:
         names: Any of `si_sdr`, `sdr`, `si_sdri`, `sdri`, `pesq`, `stoi`.
@@ -30,7 +30,8 @@ def separation_scores(
         sample_rate: Hz; PESQ knows 8000 and 16000.
 
     Returns:
-        For each name the mean over a mixture's sources, (batch,); decibels, except PESQ (MOS) and STOI (0 to 1).
+        For each name the mean over a mixture's sources that sound, (batch,); decibels, except PESQ (MOS) and STOI (0
+        to 1). NaN where there is none: a mixture of one speaker, which is that source, cannot be improved.
 
     Raises:
         InputError: A metric's package is missing, or PESQ does not know the rate.
@@ -39,25 +40,28 @@ def separation_scores(
     unknown = set(names) - set(NAMES)
     if unknown:
         raise ValueError(f"metrics must be of {', '.join(NAMES)}, not {', '.join(sorted(unknown))}")
-    mixtures = mixture.unsqueeze(1).expand_as(sources)
-    ordered = in_source_order(estimates, sources)
+    present = ~is_silent(sources)  # (batch, sources)
+    several = present.sum(1, keepdim=True).expand_as(present)[present] > 1
+    pair = in_source_order(estimates, sources)[present], sources[present]  # (present, samples) each
+    before = mixture.unsqueeze(1).expand_as(sources)[present], sources[present]
     scores: dict[str, Tensor] = {}
     if {"si_sdr", "si_sdri"} & set(names):
-        scores["si_sdr"] = si_sdr_or_leakage(ordered, sources)
-        scores["si_sdri"] = scores["si_sdr"] - si_sdr_or_leakage(mixtures, sources)
+        scores["si_sdr"] = si_sdr(*pair)
+        scores["si_sdri"] = (scores["si_sdr"] - si_sdr(*before)).where(several, torch.nan)
     if {"sdr", "sdri"} & set(names):
-        scores["sdr"] = _sdr(ordered, sources)
+        scores["sdr"] = _sdr(*pair)
     if "sdri" in names:
-        scores["sdri"] = scores["sdr"] - _sdr(mixtures, sources)
+        scores["sdri"] = (scores["sdr"] - _sdr(*before)).where(several, torch.nan)
     if "pesq" in names:
-        scores["pesq"] = _pesq(ordered, sources, sample_rate)
+        scores["pesq"] = _pesq(*pair, sample_rate)
     if "stoi" in names:
-        scores["stoi"] = _stoi(ordered, sources, sample_rate)
-    return {name: scores[name].mean(-1) for name in names}
+        scores["stoi"] = _stoi(*pair, sample_rate)
+    counts = present.sum(1).tolist()
+    return {name: torch.stack([part.mean() for part in scores[name].split(counts)]) for name in names}
 
 
 class SeparationMetrics(Metric):
-    """Means of separation scores over mixtures, each mixture counted once, over all processes.
+    """Means of separation scores over the mixtures that have them, each counted once, over all processes.
 
     Args:
         names: Any of `si_sdr`, `sdr`, `si_sdri`, `sdri`, `pesq`, `stoi`.
@@ -79,13 +83,14 @@ class SeparationMetrics(Metric):
         super().__init__()
         self.names, self.sample_rate = list(names), sample_rate
         self.add_state("total", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, estimates: Tensor, sources: Tensor, mixture: Tensor) -> None:
         """Add a batch: (batch, sources, samples) twice and (batch, samples)."""
         scores = separation_scores(self.names, estimates, sources, mixture, self.sample_rate)
-        self.total += torch.stack([scores[name].double().sum() for name in self.names])
-        self.count += estimates.shape[0]
+        values = torch.stack([scores[name].double() for name in self.names])
+        self.total += values.nansum(1)
+        self.count += (~values.isnan()).sum(1)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the means, by name."""
@@ -93,14 +98,12 @@ class SeparationMetrics(Metric):
 
 
 def _sdr(estimates: Tensor, sources: Tensor) -> Tensor:
-    """BSS-eval SDR, (batch, sources); a silent source has none and gets its leakage, as with SI-SDR."""
-    silent = sources.abs().amax(-1) == 0
-    # torchmetrics computes in float64 whatever it is given; a constant stands in for silence to keep it solvable
-    safe = torch.where(silent.unsqueeze(-1), torch.ones_like(sources), sources)
+    """BSS-eval SDR, (present, samples) twice -> (present,)."""
     # one by one: after torch.set_num_threads(2) a batch hangs on CPUs, see github.com/pytorch/pytorch/issues/141358
-    pairs = zip(estimates.double().flatten(0, 1), safe.double().flatten(0, 1), strict=True)
-    values = torch.stack([signal_distortion_ratio(*pair, load_diag=1e-10) for pair in pairs]).view_as(silent)
-    return torch.where(silent, si_sdr_or_leakage(estimates, sources), values.float())
+    # torchmetrics computes in float64 whatever it is given
+    pairs = zip(estimates.double(), sources.double(), strict=True)
+    values = [float(signal_distortion_ratio(*pair, load_diag=1e-10)) for pair in pairs]
+    return torch.tensor(values, device=sources.device)
 
 
 def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
@@ -111,10 +114,10 @@ def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
     except ImportError as error:
         raise InputError("metrics: pesq needs a package: pip install 'convtasnet_lit[metrics]'") from error
     mode = "wb" if sample_rate == 16000 else "nb"
-    pairs = zip(sources.flatten(0, 1).cpu().numpy(), estimates.flatten(0, 1).cpu().numpy(), strict=True)
+    pairs = zip(sources.cpu().numpy(), estimates.cpu().numpy(), strict=True)
     values = [pesq(sample_rate, source, estimate, mode, on_error=PesqError.RETURN_VALUES) for source, estimate in pairs]
     lowest = 1.0  # of the scale; an error, given as -1, means that no speech was found in the estimate
-    return torch.tensor(values, device=sources.device).clamp(min=lowest).view(sources.shape[:2])
+    return torch.tensor(values, device=sources.device).clamp(min=lowest)
 
 
 def _stoi(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
@@ -122,6 +125,6 @@ def _stoi(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
         from pystoi import stoi
     except ImportError as error:
         raise InputError("metrics: stoi needs a package: pip install 'convtasnet_lit[metrics]'") from error
-    pairs = zip(sources.flatten(0, 1).cpu().numpy(), estimates.flatten(0, 1).cpu().numpy(), strict=True)
+    pairs = zip(sources.cpu().numpy(), estimates.cpu().numpy(), strict=True)
     values = [float(stoi(source, estimate, sample_rate)) for source, estimate in pairs]
-    return torch.tensor(values, device=sources.device).view(sources.shape[:2])
+    return torch.tensor(values, device=sources.device)

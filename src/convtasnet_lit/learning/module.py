@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from convtasnet_lit.config import Config, OptimizerConfig, Precision, ScheduleName, typed
-from convtasnet_lit.learning.losses import pit_loss
+from convtasnet_lit.learning.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.learning.metrics import SeparationMetrics
 from convtasnet_lit.learning.schedules import halving, warmup_cosine
 from convtasnet_lit.mixing.dataset import Mixture
@@ -44,6 +44,7 @@ class SeparationModule(LightningModule):
         self._separate = self.network.separate_with_masks
         if self.config.trainer.compile:
             self._separate = torch.compile(self._separate)
+        self._loss = counting_pit_loss if data.mixed_counts else pit_loss
         self.validation_loss = MeanMetric()
         self.validation_metrics = SeparationMetrics([metric.name for metric in self.config.metrics], data.sample_rate)
 
@@ -58,7 +59,7 @@ class SeparationModule(LightningModule):
         estimates, masks = self._separate(mixture)
         observed = observations(mixture, masks.detach()) if batch_index % LOG_EVERY_BATCHES == 0 else {}
         del masks  # they are not needed to go back, and large
-        loss = pit_loss(estimates, batch.sources)
+        loss = self._loss(estimates, batch.sources)
         self.log("train/step_loss", loss)  # of this process alone: the others are waited for once an epoch
         averaged = {"train/loss": loss} | observed
         self.log_dict(averaged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(mixture))
@@ -73,7 +74,7 @@ class SeparationModule(LightningModule):
         """Score whole mixtures."""
         mixture = batch.mixture
         estimates = self.network(mixture)
-        self.validation_loss.update(pit_loss(estimates, batch.sources), len(mixture))
+        self.validation_loss.update(self._loss(estimates, batch.sources), len(mixture))
         self.validation_metrics.update(estimates, batch.sources, mixture)
 
     def on_validation_epoch_end(self) -> None:

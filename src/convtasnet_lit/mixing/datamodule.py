@@ -143,7 +143,7 @@ class MixtureDataModule(LightningDataModule):
             key = "max_speakers" if split is Split.train else f"{split.name}_fraction or _speakers"
             raise InputError(f"data.num_speakers: {wanted}, but {split.name} has {known} speakers; see data.{key}")
         balanced = self.data.pair_balance is PairBalance.equal
-        return Draw(speakers, self.data.num_speakers, self.data.level_range_db, balanced)
+        return Draw(speakers, wanted, self.data.level_range_db, balanced, self.data.fewest_speakers)
 
     def _fixed_loader(self, split: Split) -> DataLoader[Mixture]:
         mixtures = self.fixed_mixtures(split)

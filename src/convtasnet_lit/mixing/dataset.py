@@ -40,11 +40,12 @@ def render(store: Store, spec: MixtureSpec) -> np.ndarray | None:
         spec: Which utterances, how loud, from where.
 
     Returns:
-        Sources, (sources, samples) in float32; None where one of them is silent.
+        Sources, (sources, samples) in float32, the absent ones last; None where one that should sound is silent.
     """
-    sources = np.zeros((len(spec.rows), spec.length), np.float32)
+    present = len(spec.rows)
+    sources = np.zeros((present + spec.absent, spec.length), np.float32)
     for source, row, level, start, speed in zip(
-        sources, spec.rows, spec.levels_db, spec.starts, spec.speeds, strict=True
+        sources[:present], spec.rows, spec.levels_db, spec.starts, spec.speeds, strict=True
     ):
         samples = store.read(row, start, min(round(spec.length * speed), store.lengths[row] - start))
         if speed != 1.0:  # LQ is a 16-bit filter: an augmentation needs no better
@@ -57,7 +58,7 @@ def render(store: Store, spec: MixtureSpec) -> np.ndarray | None:
 
 
 def audible(store: Store, plan: Callable[[int], MixtureSpec]) -> tuple[MixtureSpec, np.ndarray]:
-    """Draw until no source is silent.
+    """Draw until no source is silent but those that are absent.
 
     Args:
         store: The prepared corpus.

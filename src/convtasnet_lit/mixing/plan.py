@@ -24,6 +24,7 @@ class MixtureSpec(NamedTuple):
     speeds: tuple[float, ...]  # how many times as fast it is played
     length: int  # of the mixture; a shorter utterance is followed by silence
     group: str  # the genders, sorted: FF, FM, MM, FFM, ...
+    absent: int = 0  # sources after these that are silent: fewer speak than can be separated
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,18 @@ class Draw:
 
     Args:
         speakers: Who can be drawn.
-        num_speakers: How many different ones in a mixture.
+        num_speakers: How many different ones in a mixture, at most.
         level_range_db: Each source after the first lies U(-r, r) dB over the first.
         balanced: Give each combination of genders (FF, FM, MM) an equal share, in turn.
+        fewest_speakers: In a mixture; 0 means always `num_speakers`. The numbers take turns, too, so that each has its
+            exact share, and a redraw, which more speakers need more often, cannot take from it.
     """
 
     speakers: Speakers
     num_speakers: int
     level_range_db: float
     balanced: bool
+    fewest_speakers: int = 0
 
     def __post_init__(self) -> None:
         """Check that the genders are known where they are needed."""
@@ -74,27 +78,35 @@ class Draw:
 
         Args:
             rng: The generator of this mixture.
-            index: The mixture's number, which takes its turn among the gender groups.
+            index: The mixture's number, which takes its turn among the numbers of speakers and the gender groups.
         """
-        chosen = self._balanced(rng, index) if self.balanced else self._pick(rng, np.arange(len(self.speakers.rows)))
+        turn, count = self._count(index)
+        everyone = np.arange(len(self.speakers.rows))
+        chosen = self._balanced(rng, turn, count) if self.balanced else self._pick(rng, everyone, count)
         rows = tuple(int(utterances[rng.integers(len(utterances))]) for utterances in self._utterances(chosen))
-        levels = rng.uniform(-self.level_range_db, self.level_range_db, self.num_speakers - 1)
+        levels = rng.uniform(-self.level_range_db, self.level_range_db, count - 1)
         return rows, (0.0, *levels.tolist()), "".join(sorted(self.speakers.genders[i] for i in chosen))
 
     def _utterances(self, chosen: np.ndarray) -> list[np.ndarray]:
         return [self.speakers.rows[i] for i in chosen]
 
-    def _pick(self, rng: np.random.Generator, among: np.ndarray, count: int | None = None) -> np.ndarray:
-        return rng.permutation(among)[: self.num_speakers if count is None else count]
+    def _count(self, index: int) -> tuple[int, int]:
+        """Which turn of its number of speakers a mixture is, and that number."""
+        fewest = self.fewest_speakers or self.num_speakers
+        turn, more = divmod(index, self.num_speakers - fewest + 1)
+        return turn, fewest + more
 
-    def _balanced(self, rng: np.random.Generator, index: int) -> np.ndarray:
+    def _pick(self, rng: np.random.Generator, among: np.ndarray, count: int) -> np.ndarray:
+        return rng.permutation(among)[:count]
+
+    def _balanced(self, rng: np.random.Generator, turn: int, count: int) -> np.ndarray:
         genders = np.array(self.speakers.genders)
         women, men = np.flatnonzero(genders == "F"), np.flatnonzero(genders == "M")
-        fewest_men = max(0, self.num_speakers - len(women))
-        most_men = min(self.num_speakers, len(men))
-        num_men = fewest_men + index % (most_men - fewest_men + 1)
-        chosen = [self._pick(rng, men, num_men), self._pick(rng, women, self.num_speakers - num_men)]
-        return self._pick(rng, np.concatenate(chosen))
+        fewest_men = max(0, count - len(women))
+        most_men = min(count, len(men))
+        num_men = fewest_men + turn % (most_men - fewest_men + 1)
+        chosen = [self._pick(rng, men, num_men), self._pick(rng, women, count - num_men)]
+        return self._pick(rng, np.concatenate(chosen), count)
 
 
 def training_mixture(
@@ -125,7 +137,7 @@ def training_mixture(
     needed = [round(segment * speed) for speed in speeds]
     spare = [int(draw.speakers.lengths[row]) - n for row, n in zip(rows, needed, strict=True)]
     starts = [int(rng.integers(s + 1)) if random_crop and s > 0 else 0 for s in spare]
-    return MixtureSpec(rows, levels, tuple(starts), tuple(speeds), segment, group)
+    return MixtureSpec(rows, levels, tuple(starts), tuple(speeds), segment, group, draw.num_speakers - len(rows))
 
 
 def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: int = 0) -> MixtureSpec:
@@ -140,14 +152,15 @@ def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: in
     """
     rng = np.random.default_rng((FIXED_SEED, split, index, attempt))
     rows, levels, group = draw.sources(rng, index)
-    lengths = [int(draw.speakers.lengths[row]) for row in rows]
-    return MixtureSpec(
-        rows, levels, (0,) * len(rows), (1.0,) * len(rows), max(lengths) if longest else min(lengths), group
-    )
+    lengths, present = [int(draw.speakers.lengths[row]) for row in rows], len(rows)
+    length = max(lengths) if longest else min(lengths)
+    return MixtureSpec(rows, levels, (0,) * present, (1.0,) * present, length, group, draw.num_speakers - present)
 
 
 def mixture_table(specs: Sequence[MixtureSpec], index: pd.DataFrame) -> pd.DataFrame:
     """List mixtures so that others can make the same ones: names, levels and a hash of each utterance's samples.
+
+    The cells of absent sources are empty.
 
     Args:
         specs: The mixtures.

@@ -124,7 +124,7 @@ def _scores(report: Mapping[str, Any]) -> str:
     names = _scored(report["scores"]["all"])
     header = ["mixtures of", "number", *(METRICS[name] for name in names)]
     rows = [
-        [group, str(scores["mixtures"]), *(score_cell(scores[name]) for name in names)]
+        [group, str(scores["mixtures"]), *(score_cell(scores.get(name)) for name in names)]
         for group, scores in report["scores"].items()
     ]
     lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]

@@ -22,7 +22,8 @@ def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> DataConfi
     asked = {key: value for key, value in plain(overrides).items() if value is not None}
     if stored.config is None and "corpus" not in asked:
         raise InputError(f"data: {stored.file} holds no settings of a training; give a corpus such as data=voices")
-    base = {} if "corpus" in asked else plain(typed(Config, stored.config).data)
+    mixed = {"fewest_speakers": stored.fewest_speakers} if stored.fewest_speakers < stored.num_sources else {}
+    base = mixed if "corpus" in asked else plain(typed(Config, stored.config).data)
     kept = {"num_speakers": stored.num_sources, "sample_rate": stored.sample_rate, "normalize": stored.normalized}
     for key, value in kept.items():
         if asked.get(key, value) != value:

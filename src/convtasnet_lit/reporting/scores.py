@@ -9,6 +9,7 @@ import torch
 from rich.progress import track
 from scipy.stats import bootstrap
 
+from convtasnet_lit.inference.counting import heard
 from convtasnet_lit.learning.metrics import separation_scores
 from convtasnet_lit.mixing.dataset import FixedMixtures
 from convtasnet_lit.model.network import ConvTasNet
@@ -23,6 +24,7 @@ def score_mixtures(
     examples: Path,
     num_examples: int,
     bfloat16: bool = False,
+    counting: bool = False,
 ) -> pd.DataFrame:
     """Separate and score each mixture of a list, and write the first ones to listen to.
 
@@ -34,9 +36,10 @@ def score_mixtures(
         examples: Folder of the example mixtures.
         num_examples: How many.
         bfloat16: Let the network multiply in bfloat16.
+        counting: Count the speakers that are heard in the estimates.
 
     Returns:
-        One row a mixture, one column a metric.
+        One row a mixture, one column a metric; with `counting` also how many `speakers` it holds, and how many `heard`.
     """
     device, rows = next(network.parameters()).device, []
     for number in track(range(len(mixtures)), "evaluating"):
@@ -46,7 +49,8 @@ def score_mixtures(
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 estimates = network(mixture).float()
             scores = separation_scores(names, estimates, sources, mixture, sample_rate)
-        rows.append({name: value.item() for name, value in scores.items()})
+        counts = {"speakers": len(mixtures.specs[number].rows), "heard": int(heard(estimates[0].cpu().numpy()).sum())}
+        rows.append({name: value.item() for name, value in scores.items()} | (counts if counting else {}))
         if number < num_examples:
             write_example(examples / f"{number}", item, estimates[0].cpu(), sample_rate)
     return pd.DataFrame.from_records(rows)
@@ -54,6 +58,9 @@ def score_mixtures(
 
 def summarize(scores: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     """Summarize per-mixture scores over all mixtures and by gender group.
+
+    A metric is summarized over the mixtures that have it: improvements leave out those of one speaker, and a group of
+    them alone has none.
 
     Args:
         scores: One row a mixture, with a column `group` and one a metric.
@@ -64,7 +71,8 @@ def summarize(scores: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     """
     groups = {"all": scores} | {str(group): rows for group, rows in scores.groupby("group")}
     return {
-        group: {"mixtures": len(rows)} | {name: describe(rows[name].to_numpy(float)) for name in names}
+        group: {"mixtures": len(rows)}
+        | {name: describe(rows[name].dropna().to_numpy(float)) for name in names if rows[name].notna().any()}
         for group, rows in groups.items()
     }
 
