@@ -124,6 +124,8 @@ def test_durations(text: str, seconds: float) -> None:
         ("data.segment=4", "data.segment: '4'"),
         ("data.segment=0s", "data.segment"),
         ("data.num_speakers=6", "data.num_speakers: 6"),
+        ("data.fewest_speakers=3", "data.fewest_speakers: 3"),
+        ("data.fewest_speakers=-1", "it must be 0 (always data.num_speakers) or 1 to 2"),
         ("data.validation_fraction=1.5", "data.validation_fraction"),
         ("model.kernel_size=15", "model.kernel_size"),
         ("model.block_kernel_size=4", "model.block_kernel_size"),

@@ -21,6 +21,7 @@ from convtasnet_lit import diagnose, evaluate, plan_memory, prepare, separate, t
 from convtasnet_lit.doors import run_folder
 from convtasnet_lit.learning.callbacks import SaveOnInterrupt
 from convtasnet_lit.model.checkpoint import read_checkpoint
+from tests.corpus.trees import write_aishell3
 
 TINY = [
     "experiment=demo",
@@ -150,6 +151,47 @@ def test_three_speakers_from_training_to_separation(command: Command, small: lis
     soundfile.write("mix.wav", np.random.default_rng(0).normal(0, 0.1, 4000), 8000)
     code, printed, _ = command(separate.main, "runs/three", "mix.wav")
     assert len(printed.split()) == 3
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_many_speakers_from_training_to_separation(count: int, command: Command, tmp_path: Path) -> None:
+    write_aishell3(tmp_path / "many", train=15, test=5, utterances=2, sample_rate=8000)
+    where = ["data.corpus=aishell3", "data.root=many", "data.store=store", "data.validation_fraction=0.4"]
+    code, _, said = command(train.main, *TINY, *where, f"data.num_speakers={count}", "name=many")
+    assert code == 0, said
+    code, _, said = command(evaluate.main, "checkpoint=runs/many", "examples=1")
+    assert code == 0, said
+    report = json.loads(Path("runs/many/evaluation-test/metrics.json").read_text())
+    assert "counting" not in report
+    assert set(report["scores"]) == {"all", count // 2 * "F" + (count - count // 2) * "M"} or count == 4
+    assert np.isfinite(report["scores"]["all"]["sdri"]["mean"])
+    table = pd.read_csv("runs/many/evaluation-test/per_utterance.csv")
+    assert table[[f"speaker_{number}" for number in range(1, count + 1)]].nunique(axis=1).tolist() == [count] * 4
+    soundfile.write("mix.wav", np.random.default_rng(0).normal(0, 0.1, 4000), 8000)
+    code, printed, _ = command(separate.main, "runs/many", "mix.wav")
+    assert len(printed.split()) == count
+
+
+def test_mixed_counts_from_training_to_the_number_heard(command: Command, small: list[str]) -> None:
+    mixed = ["data.num_speakers=3", "data.fewest_speakers=1", "data.validation_fraction=0.4", "name=mixed"]
+    code, _, said = command(train.main, *small, *mixed, "data.test_mixtures=6", "data.pair_balance=equal")
+    assert code == 0, said
+    history = pd.read_csv("runs/mixed/history.csv")
+    assert np.isfinite(history[["train/loss", "val/loss", "val/si_sdr", "val/si_sdri"]]).all(axis=None)
+    code, printed, said = command(evaluate.main, "checkpoint=runs/mixed")
+    assert code == 0, said
+    assert "counted right" in printed
+    report = json.loads(Path("runs/mixed/evaluation-test/metrics.json").read_text())
+    table = pd.read_csv("runs/mixed/evaluation-test/per_utterance.csv")
+    assert table["speakers"].tolist() == [1, 2, 3, 1, 2, 3]
+    assert (
+        table["si_sdri"].isna().tolist() == table["utterance_2"].isna().tolist() == [n == 1 for n in table["speakers"]]
+    )
+    assert report["counting"]["accuracy"] == pytest.approx((table["speakers"] == table["heard"]).mean())
+    heard = {number: sum(row.values()) for number, row in report["counting"]["confusion"].items()}
+    assert heard == {"1": 2, "2": 2, "3": 2}
+    assert report["scores"]["all"]["si_sdri"]["mean"] == pytest.approx(table["si_sdri"].mean())
+    assert set(report["scores"]["F"]) == {"mixtures", "si_sdr", "sdr"}
 
 
 def test_ctrl_c_reaches_the_workers_too_and_still_ends_in_one_line(
@@ -282,6 +324,10 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("data.segment=1ms", "data.segment: 1ms"),
         ("data.root=/nowhere", "data.root: /nowhere is not an AISHELL-3 tree"),
         ("data.num_speakers=5", "data.num_speakers: 5"),
+        (
+            "data.fewest_speakers=3",
+            "data.fewest_speakers: 3 is not allowed; it must be 0 (always data.num_speakers) or",
+        ),
     ],
 )
 def test_a_bad_setting_is_one_line_and_leaves_nothing(

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from convtasnet_lit.reporting.pictures import draw_curves, draw_spectrograms
 from convtasnet_lit.reporting.counting import summarize_counts
+from convtasnet_lit.reporting.pictures import draw_curves, draw_spectrograms
 from convtasnet_lit.reporting.scores import describe, interval, summarize
 from convtasnet_lit.reporting.tables import counting_table, score_table
 

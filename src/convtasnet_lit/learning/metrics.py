@@ -57,7 +57,7 @@ def separation_scores(
     if "stoi" in names:
         scores["stoi"] = _stoi(*pair, sample_rate)
     counts = present.sum(1).tolist()
-    return {name: torch.stack([part.mean() for part in scores[name].split(counts)]) for name in names}
+    return {name: torch.stack([part.mean() for part in torch.split(scores[name], counts)]) for name in names}
 
 
 class SeparationMetrics(Metric):
