@@ -30,6 +30,13 @@ def test_a_sound_run_passes_all_five(config: Config) -> None:
     assert all(finding.passed for finding in findings), findings
 
 
+def test_a_sound_run_on_mixed_numbers_of_speakers_passes_all_five(config: Config) -> None:
+    mixed = replace(config, data=replace(config.data, num_speakers=3, fewest_speakers=1, batch_size=3))
+    findings = list(diagnose(mixed, "cpu"))
+    assert all(finding.passed for finding in findings), findings
+    assert "nan" not in "".join(finding.figure for finding in findings)
+
+
 @pytest.mark.parametrize("mask", ["sigmoid", "softmax"])
 def test_a_mask_that_cannot_amplify_fails(mask: str) -> None:
     finding = check_masks(network(mask), torch.randn(1, 4000))

@@ -10,7 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import default_collate
 
 from convtasnet_lit.config import Config, ScheduleName, plain
-from convtasnet_lit.learning.losses import pit_loss
+from convtasnet_lit.learning.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.learning.metrics import separation_scores
 from convtasnet_lit.learning.module import make_adam
 from convtasnet_lit.learning.schedules import halving, warmup_cosine_factor
@@ -153,9 +153,9 @@ def check_learning(network: ConvTasNet, batch: Mixture, config: Config) -> Findi
         config: A training run.
     """
     optimizer = make_adam(network, config.optimizer)
-    losses = []
+    criterion, losses = counting_pit_loss if config.data.mixed_counts else pit_loss, []
     for _ in track(range(OVERFIT_STEPS), "one batch, 20 steps", transient=True):
-        loss = pit_loss(network(batch.mixture), batch.sources)
+        loss = criterion(network(batch.mixture), batch.sources)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         clip_grad_norm_(network.parameters(), config.trainer.gradient_clip_norm)

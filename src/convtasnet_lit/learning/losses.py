@@ -15,6 +15,8 @@ from torch import Tensor
 EPS = 1e-8
 SILENT_ENERGY_RATIO = 1e-8  # a source 80 dB under its mixture is silent
 SILENCE_FLOOR = 1e-3  # leakage 30 dB under the mixture is as good as silence: no gradient is spent below it
+SNR_FLOOR = 1e-3  # of the counting loss: 30 dB
+COUNTING_SILENCE_FLOOR = 1e-2  # 20 dB: asked for more, all outputs but one fall silent before they learn to separate
 EXHAUSTIVE_UP_TO = 5  # sources; 5! = 120 permutations are one gather, and a GPU need not wait for the CPU
 
 
@@ -141,12 +143,13 @@ def pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
 
 
 def counting_pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
-    """Negative SNR of the best permutation, which ends at 30 dB: for mixtures of different numbers of speakers.
+    """Negative SNR of the best permutation, up to 30 dB: for mixtures of different numbers of speakers.
 
     SI-SDR leaves the scale open: a network trained on it gives an output that is often not needed so softly that it
     always passes for silent, at no cost where a speaker is in it, and never learns to tell the two. SNR asks for the
-    source itself. It ends where silence does (`SILENCE_FLOOR`): a lone speaker, who is the mixture, would otherwise be
-    worth ever more, and its gradient ever larger. Source: Wisdom et al., "What's all the FUSS about free universal
+    source itself. It ends at 30 dB: a lone speaker, who is the mixture, would otherwise be worth ever more, and its
+    gradient ever larger. A silent source's value is the leakage of its estimate, as in `si_sdr_or_leakage`, but ends at
+    20 dB. Source: Wisdom et al., "What's all the FUSS about free universal
     sound separation data?", ICASSP 2021, section 3.
 
     Args:
@@ -159,7 +162,7 @@ def counting_pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
     Example:
         >>> lone = torch.tensor([[[0.3, -0.3], [0.0, 0.0]]])
         >>> round(counting_pit_loss(lone.flip(1), lone).item(), 3)
-        -30.0
+        -25.0
     """
     estimates, sources = _zero_mean(estimates), _zero_mean(sources)
     with torch.no_grad():
@@ -179,10 +182,12 @@ def _si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
 
 
 def _snr(estimates: Tensor, sources: Tensor) -> Tensor:
-    """SNR up to 30 dB; the leakage of `_si_sdr_or_leakage` where a source is silent."""
+    """SNR up to 30 dB, and how far an estimate lies under the mixture, up to 20 dB, where its source is silent."""
     energy, mixture = _energy(sources), _mixture_energy(sources)
-    reference = torch.where(_silent(energy, mixture), mixture, energy)
-    return 10 * torch.log10(reference / (_energy(estimates - sources) + SILENCE_FLOOR * reference))
+    silent = _silent(energy, mixture)
+    reference = torch.where(silent, mixture, energy)
+    floor = torch.where(silent, COUNTING_SILENCE_FLOOR, SNR_FLOOR) * reference
+    return 10 * torch.log10(reference / (_energy(estimates - sources) + floor))
 
 
 def _si_sdr_or_leakage(estimates: Tensor, sources: Tensor) -> Tensor:
