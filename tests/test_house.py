@@ -65,6 +65,7 @@ def test_imports_run_one_way() -> None:
         ("convtasnet_lit.model.pretrained", ["lightning", "hydra", "omegaconf", "pandas", "huggingface_hub"]),
         ("convtasnet_lit.model.checkpoint", ["lightning", "hydra", "omegaconf", "pandas"]),
         ("convtasnet_lit.inference.separator", ["lightning", "hydra", "omegaconf", "wandb", "pandas"]),
+        ("convtasnet_lit.inference.counting", ["torch", "lightning", "hydra", "omegaconf", "pandas"]),
         ("convtasnet_lit.separate", ["lightning", "hydra", "omegaconf", "wandb"]),
         ("convtasnet_lit.stream", ["lightning", "hydra", "omegaconf", "wandb", "pandas"]),
         ("convtasnet_lit.model.streaming", ["lightning", "hydra", "omegaconf", "pandas"]),
