@@ -163,7 +163,7 @@ def test_many_speakers_from_training_to_separation(count: int, command: Command,
     assert code == 0, said
     report = json.loads(Path("runs/many/evaluation-test/metrics.json").read_text())
     assert "counting" not in report
-    assert set(report["scores"]) == {"all", count // 2 * "F" + (count - count // 2) * "M"} or count == 4
+    assert {len(group) for group in report["scores"] if group != "all"} == {count}
     assert np.isfinite(report["scores"]["all"]["sdri"]["mean"])
     table = pd.read_csv("runs/many/evaluation-test/per_utterance.csv")
     assert table[[f"speaker_{number}" for number in range(1, count + 1)]].nunique(axis=1).tolist() == [count] * 4
