@@ -2,9 +2,9 @@
 
 import numpy as np
 
-# Under the loudest output. The middle of the thresholds, -26 to -19 dB, with which experiment=counting counts 89 or 90 %
-# of 300 validation mixtures right (docs/corpora.md). Outputs after `at_mixture_level` do as well, but only from -12.5 to
-# -11.5 dB: least squares makes outputs louder that are all but silent.
+# Under the loudest output. The middle of the thresholds, -26 to -19 dB, with which experiment=counting counts 89 or 90
+# % of 300 validation mixtures right (docs/corpora.md). Outputs after `at_mixture_level` serve as well, but only from
+# -12.5 to -11.5 dB: least squares makes outputs louder that are all but silent.
 HEARD_ABOVE_DB = -22.0
 
 
