@@ -145,11 +145,11 @@ def pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
 def counting_pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
     """Negative SNR of the best permutation, up to 30 dB: for mixtures of different numbers of speakers.
 
-    SI-SDR leaves the scale open: an output that is often not needed can always be so soft that it passes for silent, at
-    no cost where a speaker is in it, and then the outputs' energy tells nothing. SNR asks for the source itself. It ends
-    at 30 dB: a lone speaker, who is the mixture, would otherwise be worth ever more, and its gradient ever larger. A
-    silent source's value is the leakage of its estimate, as in `si_sdr_or_leakage`, but ends at 20 dB. Source: Wisdom et
-    al., "What's all the FUSS about free universal sound separation data?", ICASSP 2021.
+    SI-SDR leaves the scale open: an output that is often not needed can always be so soft that it passes for silent,
+    at no cost where a speaker is in it, and then the outputs' energy tells nothing. SNR asks for the source itself.
+    It ends at 30 dB: a lone speaker, who is the mixture, would otherwise be worth ever more, and its gradient ever
+    larger. A silent source's value is the leakage of its estimate, as in `si_sdr_or_leakage`, but ends at 20 dB.
+    Source: Wisdom et al., "What's all the FUSS about free universal sound separation data?", ICASSP 2021.
 
     Args:
         estimates: (batch, sources, samples).
