@@ -173,6 +173,33 @@ def test_a_long_recording_is_separated_in_windows_like_a_file(tmp_path: Path) ->
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)
 
 
+class Quiet(Split):
+    """Has an output more than `Split`, which leaks 30 dB under the loudest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_sources = 3
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        estimates = super().forward(mixture)
+        return torch.cat((estimates[:, :1], 0.03 * estimates[:, :1].roll(5), 10 * estimates[:, 1:]), 1)
+
+
+@pytest.mark.parametrize("scale", ["least_squares", "mixture"])
+def test_a_network_that_counts_gives_those_it_hears(scale: str, tmp_path: Path) -> None:
+    sources = tones(8000)
+    soundfile.write(tmp_path / "mix.wav", sources.sum(0), 8000)
+    separator = Separator(Quiet(), 8000, scale=scale, counts=True)
+    estimates = separator.separate(sources.sum(0), 8000)
+    np.testing.assert_allclose(estimates, sources, atol=3e-3)
+    files = separator.separate_file(tmp_path / "mix.wav")
+    assert [file.name for file in files] == ["mix_speaker1.wav", "mix_speaker2.wav"]
+    np.testing.assert_allclose(np.stack([soundfile.read(file)[0] for file in files]), estimates, atol=1e-4)
+    assert separator.separate(sources[0], 8000).shape == (1, 8000)
+    assert separator.separate(np.zeros(100), 8000).shape == (1, 100)
+    assert Separator(Quiet(), 8000).separate(sources.sum(0), 8000).shape == (3, 8000)
+
+
 def test_many_threads_may_share_a_separator() -> None:
     torch.manual_seed(0)
     separator = Separator(ConvTasNet(num_filters=32, hidden_channels=32, num_repeats=1), 8000, window=1.0)

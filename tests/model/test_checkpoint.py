@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.model.checkpoint import find_checkpoint, network_from, read_checkpoint, write_checkpoint
+from convtasnet_lit.model.checkpoint import find_checkpoint, read_checkpoint, trained_network, write_checkpoint
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path: Path) -> None:
         find_checkpoint(tmp_path)
     write_checkpoint({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="not made by"):
-        network_from(read_checkpoint(tmp_path / "other.ckpt"), tmp_path / "other.ckpt")
+        trained_network(read_checkpoint(tmp_path / "other.ckpt"), tmp_path / "other.ckpt")
     data = {"num_speakers": 2, "sample_rate": 8000, "normalize": True}
     for config, said in (
         ({"model": {}, "data": {}}, "not made by"),
@@ -68,7 +68,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path: Path) -> None:
     ):
         write_checkpoint({"hyper_parameters": {"config": config}, "state_dict": {}}, tmp_path / "hollow.ckpt")
         with pytest.raises(InputError, match=said):
-            network_from(read_checkpoint(tmp_path / "hollow.ckpt"), tmp_path / "hollow.ckpt")
+            trained_network(read_checkpoint(tmp_path / "hollow.ckpt"), tmp_path / "hollow.ckpt").build()
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(InputError, match="holds a list"):
         read_checkpoint(tmp_path / "list.ckpt")

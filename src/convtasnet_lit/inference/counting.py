@@ -24,6 +24,18 @@ def heard(estimates: np.ndarray) -> np.ndarray:
         >>> heard(np.array([[0.5, -0.5], [0.001, 0.0], [-0.2, 0.3]]))
         array([ True, False,  True])
     """
-    energy = np.square(estimates, dtype=np.float64).sum(-1)
-    above: np.ndarray = energy > energy.max() * 10 ** (HEARD_ABOVE_DB / 10)
+    return is_heard(np.square(estimates, dtype=np.float64).sum(-1))
+
+
+def is_heard(energies: np.ndarray) -> np.ndarray:
+    """Tell which outputs hold a speaker from their energies alone.
+
+    Args:
+        energies: (speakers,).
+
+    Example:
+        >>> is_heard(np.array([1.0, 0.5, 0.001]))
+        array([ True,  True, False])
+    """
+    above: np.ndarray = energies > energies.max() * 10 ** (HEARD_ABOVE_DB / 10)
     return above

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convtasnet_lit.inference.counting import is_heard
+
 SCALES = ("least_squares", "mixture")
 
 
@@ -41,10 +43,23 @@ class Level:
         self._products += wide @ wide.T
         self._with_mixture += wide @ mixture.astype(np.float64)
 
-    def gains(self) -> np.ndarray:
-        """Return the gain of each estimate, (speakers,); those of silent or equal estimates are small and finite."""
-        ridge = 1e-9 * max(float(self._products.diagonal().max()), 1e-12)
-        gains: np.ndarray = np.linalg.solve(self._products + ridge * np.eye(len(self._products)), self._with_mixture)
+    @property
+    def energies(self) -> np.ndarray:
+        """The energy of each estimate, (speakers,)."""
+        return self._products.diagonal()
+
+    def gains(self, among: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the gains; those of silent or equal estimates are small and finite.
+
+        Args:
+            among: The estimates that together shall come nearest to the mixture; all by default.
+
+        Returns:
+            One an estimate, (estimates,).
+        """
+        products = self._products[among][:, among]
+        ridge = 1e-9 * max(float(products.diagonal().max()), 1e-12)
+        gains: np.ndarray = np.linalg.solve(products + ridge * np.eye(len(products)), self._with_mixture[among])
         return gains
 
 
@@ -93,11 +108,20 @@ class Spool:
     Args:
         file: Open for writing and reading.
         num_speakers: How many estimates there are.
+        counts: Whether the network leaves those silent that it does not need: then only the others are speakers.
     """
 
-    def __init__(self, file: BinaryIO, num_speakers: int) -> None:
+    def __init__(self, file: BinaryIO, num_speakers: int, counts: bool = False) -> None:
         self.level = Level(num_speakers)
-        self._file, self._num_speakers = file, num_speakers
+        self._file, self._num_speakers, self._counts = file, num_speakers, counts
+
+    @property
+    def speakers(self) -> np.ndarray:
+        """The numbers of the estimates that hold a speaker, from 0; in silence the first one alone."""
+        if not self._counts:
+            return np.arange(self._num_speakers)
+        heard = np.flatnonzero(is_heard(self.level.energies))
+        return heard if len(heard) else np.zeros(1, np.intp)
 
     def write(self, estimates: np.ndarray) -> None:
         """Append (samples, speakers) in float32."""
@@ -114,10 +138,11 @@ class Spool:
             For each block (speakers, samples); zeros where resampling left the estimates a few samples short.
         """
         self._file.seek(0)
-        gains = self.level.gains()[:, None].astype(np.float32)
+        speakers = self.speakers
+        gains = self.level.gains(speakers)[:, None].astype(np.float32)
         for block in blocks:
             estimates = np.zeros((len(block), self._num_speakers), np.float32)
             read = self._file.read(estimates.nbytes)
             estimates.ravel()[: len(read) // 4] = np.frombuffer(read, np.float32)
-            levelled = gains * estimates.T
+            levelled = gains * estimates.T[speakers]
             yield levelled if scale == "least_squares" else add_rest(levelled, block)

@@ -41,6 +41,8 @@ class Separator:
             quarter, with each speaker on one track throughout.
         batch: How many windows are separated at once; more is faster on a GPU.
         bfloat16: Multiply in bfloat16: faster on processors that can; the error is some 45 dB under the estimates.
+        counts: Whether it was trained on mixtures of different numbers of speakers; then those it hears come out, and
+            no more.
 
     Raises:
         InputError: A setting is not allowed.
@@ -60,6 +62,7 @@ class Separator:
         window: float = 16.0,
         batch: int = 1,
         bfloat16: bool = False,
+        counts: bool = False,
     ) -> None:
         if scale not in SCALES:
             raise InputError(f"scale: {scale!r} is not allowed; it must be {' or '.join(SCALES)}")
@@ -68,7 +71,7 @@ class Separator:
         if batch < 1:
             raise InputError(f"batch: {batch} is not allowed; it must be at least 1")
         self.network, self.sample_rate, self.normalized = network.eval(), sample_rate, normalized
-        self.scale, self.window, self.batch, self.bfloat16 = scale, window, batch, bfloat16
+        self.scale, self.window, self.batch, self.bfloat16, self.counts = scale, window, batch, bfloat16, counts
 
     @classmethod
     def from_pretrained(
@@ -99,7 +102,8 @@ class Separator:
             network = trained.network.to(device)
         except (RuntimeError, AssertionError) as error:  # torch's word for a device that is not here, or not built in
             raise InputError(f"device: {device} is not here: {str(error).splitlines()[0]}") from error
-        return cls(network, trained.sample_rate, trained.normalized, scale, window, batch, bfloat16)
+        counts = trained.fewest_speakers < network.num_sources
+        return cls(network, trained.sample_rate, trained.normalized, scale, window, batch, bfloat16, counts)
 
     def separate(self, waveform: np.ndarray | Tensor, sample_rate: int) -> np.ndarray:
         """Separate a recording.
@@ -147,20 +151,23 @@ class Separator:
         """
         recording = AudioInput(Path(path), channel)
         folder = recording.path.parent if folder is None else Path(folder)
-        names = [f"{recording.path.stem}_speaker{i + 1}" for i in range(self.network.num_sources)]
-        files = [folder / f"{name}{recording.suffix}" for name in names]
-        self.write_separated(recording, files, progress)
-        return files
+        files = [folder / f"{recording.path.stem}_speaker{number}" for number in range(1, self.network.num_sources + 1)]
+        return self.write_separated(
+            recording, [file.with_name(file.name + recording.suffix) for file in files], progress
+        )
 
     def write_separated(
         self, recording: AudioInput, files: list[Path], progress: Progress = lambda done, total: None
-    ) -> None:
+    ) -> list[Path]:
         """Separate a recording into the given files: one a speaker, or a single one with a channel a speaker.
 
         Args:
             recording: Of any length.
             files: Where the speakers go, in the recording's rate, length and format.
             progress: Told how many seconds are done, and of how many.
+
+        Returns:
+            The files that were needed for the speakers that were heard.
 
         Raises:
             InputError: The recording cannot be read or the files cannot be written.
@@ -172,14 +179,15 @@ class Separator:
                     recording.blocks, recording.sample_rate, waiting, lambda done: progress(done, recording.seconds)
                 )
                 gain = self._gain_below_clipping(spool, recording)
-                channels = self.network.num_sources // len(files)
-                kind = recording.sample_rate, recording.format, recording.subtype, channels
+                files = files[: len(spool.speakers)]
+                kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
                 with audio_outputs(files, *kind) as outputs:
                     for estimates in spool.finished(recording.blocks(), self.scale):
                         for output, part in zip(outputs, np.split(gain * estimates, len(outputs)), strict=True):
                             output.write(part.T)
         except OSError as error:
             raise InputError(f"{files[0]}: cannot be written: {error.strerror or error}") from error
+        return files
 
     def _gain_below_clipping(self, spool: Spool, recording: AudioInput) -> float:
         """One gain for all speakers where an estimate would be clipped, which is said."""
@@ -198,7 +206,7 @@ class Separator:
         self, blocks: Blocks, rate: int, file: BinaryIO, progress: Callable[[float], None] = lambda done: None
     ) -> Spool:
         """Separate a recording; its estimates wait at its rate."""
-        spool = Spool(file, self.network.num_sources)
+        spool = Spool(file, self.network.num_sources, self.counts)
         length = round(self.window * self.sample_rate)
         pieces = separate_windows(
             resample_blocks(blocks(), rate, self.sample_rate),

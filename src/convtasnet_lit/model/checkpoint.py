@@ -11,7 +11,6 @@ from torch.torch_version import TorchVersion
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
-from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.stored import StoredNetwork
 
 torch.serialization.add_safe_globals([TorchVersion])  # a kind of string, by which Asteroid's files name torch's version
@@ -110,19 +109,6 @@ def trained_network(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
         config,
         checkpoint.get("epoch"),
     )
-
-
-def network_from(checkpoint: Mapping[str, Any], path: Path) -> ConvTasNet:
-    """Build the trained network of a checkpoint, in evaluation mode.
-
-    Args:
-        checkpoint: What `read_checkpoint` returned.
-        path: Named in the error.
-
-    Raises:
-        InputError: It was not made by this package's training.
-    """
-    return trained_network(checkpoint, path).build()
 
 
 def find_checkpoint(path: Path) -> Path:
