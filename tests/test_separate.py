@@ -1,6 +1,8 @@
 """`python -m convtasnet_lit.separate` as a user meets it: files, folders, pipes, exit codes, and what is wrong."""
 
+import doctest
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -135,6 +137,26 @@ def test_ctrl_c_leaves_what_is_whole(command: Command, checkpoint: str, monkeypa
     assert sorted(path.name for path in Path().glob("*")) == sorted(
         ["a.wav", "b.wav", "a_speaker1.wav", "a_speaker2.wav", checkpoint]
     )
+
+
+def test_the_lines_of_the_readme_run_as_they_stand(command: Command, checkpoint: str, tmp_path: Path) -> None:
+    run = Path("runs/experiment-demo/checkpoints")
+    run.mkdir(parents=True)
+    shutil.copy(checkpoint, run / "best.ckpt")
+    soundfile.write("meeting.wav", noise(), RATE)
+    Path("calls").mkdir()
+    soundfile.write("calls/one.flac", noise(), RATE)
+    readme = (Path(separate.__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    line = re.search(r"^python -m convtasnet_lit.separate (.*)$", readme, re.MULTILINE)
+    assert line is not None
+    code, printed, _ = command(*line[1].split())
+    assert (code, len(printed.split())) == (0, 4)
+    (block,) = re.findall(r"^```python\n(>>> .*?)^```", readme, re.MULTILINE | re.DOTALL)
+    names = {"waveform": noise(), "sample_rate": RATE}
+    lines = doctest.DocTestParser().get_doctest(block, names, "README.md", None, None)
+    assert len(lines.examples) == 4
+    assert doctest.DocTestRunner().run(lines, clear_globs=False).failed == 0
+    assert lines.globs["speakers"].shape == (2, RATE // 2)
 
 
 def piped(checkpoint: str, data: bytes, folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -53,6 +53,8 @@ def damaged(kind: str, path: Path) -> None:
         soundfile.write(path, np.full(100, np.nan), 8000, subtype="FLOAT")
     elif kind == "infinite":
         soundfile.write(path, np.full(100, np.inf), 8000, subtype="FLOAT")
+    elif kind == "overflowing":
+        soundfile.write(path, np.full(100, 1e38), 8000, subtype="FLOAT")
     elif kind == "text":
         path.write_text("no audio at all")
     elif kind == "0 bytes":
@@ -74,6 +76,7 @@ def damaged(kind: str, path: Path) -> None:
         ("empty", "holds no samples"),
         ("nan", "NaN or infinite"),
         ("infinite", "NaN or infinite"),
+        ("overflowing", "or such beyond 1e[+]06"),
         ("text", "not readable as audio"),
         ("0 bytes", "empty: 0 bytes"),
         ("cut short", "truncated: its header promises"),

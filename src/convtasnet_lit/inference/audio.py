@@ -14,6 +14,7 @@ from convtasnet_lit.files import written_whole
 
 BLOCK = 1 << 16  # frames read or written at once
 LOWEST_RATE = 1_000  # Hz; below, a header is broken
+LOUDEST = 1e6  # times full scale; beyond, samples are no sound, and their squares overflow
 
 
 class AudioInput:
@@ -66,8 +67,7 @@ class AudioInput:
         try:
             with soundfile.SoundFile(self.path) as file:
                 while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
-                    if not np.isfinite(block).all():
-                        raise InputError(f"{self.path}: holds NaN or infinite samples")
+                    check_samples(block, str(self.path))
                     yield block.mean(1) if self.channel is None else block[:, self.channel - 1].copy()
                 if file.tell() == 0:
                     raise InputError(f"{self.path}: holds no samples")
@@ -117,6 +117,20 @@ def write_audio(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     """
     with audio_outputs([path], sample_rate, "WAV", "PCM_16") as (file,):
         file.write(samples)
+
+
+def check_samples(samples: np.ndarray, name: str) -> None:
+    """Refuse samples that are no sound.
+
+    Args:
+        samples: Of any shape.
+        name: What they are, named in the error.
+
+    Raises:
+        InputError: They are not all finite, or far beyond full scale.
+    """
+    if not (np.abs(samples) < LOUDEST).all():  # nor is NaN
+        raise InputError(f"{name}: holds NaN or infinite samples, or such beyond {LOUDEST:g}")
 
 
 def ends_at_full_scale(subtype: str) -> bool:

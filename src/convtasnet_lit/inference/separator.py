@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.audio import AudioInput, audio_outputs, ends_at_full_scale, resample_blocks
+from convtasnet_lit.inference.audio import AudioInput, audio_outputs, check_samples, ends_at_full_scale, resample_blocks
 from convtasnet_lit.inference.level import SCALES, Spool
 from convtasnet_lit.inference.overlap import separate_windows
 from convtasnet_lit.inference.tracking import Tracker
@@ -121,8 +121,7 @@ class Separator:
         samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, np.float32)
         if samples.ndim != 1 or len(samples) == 0:
             raise InputError(f"waveform: of shape {samples.shape}; it must be (samples,), with at least one sample")
-        if not np.isfinite(samples).all():
-            raise InputError("waveform: holds NaN or infinite samples")
+        check_samples(samples, "waveform")
         if sample_rate < 1:
             raise InputError(f"sample_rate: {sample_rate} is not allowed; it must be at least 1 Hz")
         spool = self._spooled(lambda: [samples], sample_rate, BytesIO())

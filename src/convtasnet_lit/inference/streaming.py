@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.inference.audio import check_samples
 from convtasnet_lit.inference.level import Level
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.pretrained import load_pretrained
@@ -91,8 +92,7 @@ class StreamingSeparator:
         chunk = np.asarray(samples.detach().cpu() if isinstance(samples, Tensor) else samples, np.float32)
         if chunk.ndim != 1:
             raise InputError(f"samples: of shape {chunk.shape}; it must be (samples,)")
-        if not np.isfinite(chunk).all():
-            raise InputError("samples: holds NaN or infinite values")
+        check_samples(chunk, "samples")
         self._taken += len(chunk)
         return self._separated(chunk)
 
