@@ -31,7 +31,12 @@ ROOMS = [
     "benchmarks",
     "door",
 ]
-DOORS = {"prepare", "train", "evaluate", "separate", "diagnose", "plan_memory", "benchmark", "publish", "stream"}
+DOORS = {"prepare", "train", "evaluate", "diagnose", "plan_memory", "benchmark"} | {
+    "separate",
+    "stream",
+    "publish",
+    "export",
+}
 
 
 def room_of(module: str) -> str:

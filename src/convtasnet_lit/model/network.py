@@ -1,6 +1,5 @@
 """Conv-TasNet as in the paper: encoder, separator, decoder (Luo & Mesgarani, TASLP 27(8), 2019, figure 1)."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -47,6 +46,9 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, sources, filters, frames) -> (batch, sources, samples)."""
+        if torch.compiler.is_exporting():  # one operation, which other runtimes know, at any number of frames
+            decoded: Tensor = self.filters(features.flatten(0, 1))  # (batch * sources, 1, samples)
+            return decoded.view(*features.shape[:2], -1)
         return self.overlap_add(self.frames(features))
 
     def frames(self, features: Tensor) -> Tensor:
@@ -226,6 +228,6 @@ class ConvTasNet(nn.Module):
     def padding(self, samples: int) -> tuple[int, int]:
         """Zeros before and after a mixture of so many samples."""
         if not self.edge_padding:
-            return 0, max(0, self.kernel_size - samples)
-        to_whole_stride = math.ceil(samples / self.stride) * self.stride - samples
-        return self.stride, to_whole_stride + self.stride
+            right: int = torch.sym_max(0, self.kernel_size - samples)  # type: ignore[no-untyped-call]
+            return 0, right  # max itself would compare a length that export leaves open
+        return self.stride, -samples % self.stride + self.stride  # up to a whole stride, and one more

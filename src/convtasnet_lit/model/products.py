@@ -52,6 +52,8 @@ def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
 
 
 def _convolves(x: Tensor) -> bool:
+    if torch.compiler.is_exporting():
+        return True  # other runtimes know convolutions better than a matrix for each sequence
     if not _AMD or torch.compiler.is_compiling() or x.dtype != torch.float32 or x.device.type != "cpu":
         return False
     return 0 < x.shape[0] * x.shape[-1] <= _MOST_FRAMES

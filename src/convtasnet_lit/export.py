@@ -1,0 +1,76 @@
+"""Write a network for other runtimes: `python -m convtasnet_lit.export CHECKPOINT --format onnx`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.model.export import require_onnx, write_onnx, write_torch_export
+from convtasnet_lit.model.graphs import separation_graph, streaming_graph
+from convtasnet_lit.model.pretrained import load_pretrained
+
+FORMATS = {"onnx": (write_onnx, ".onnx"), "torch_export": (write_torch_export, ".pt2")}
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser("export", description="Write a network as one file for other runtimes.")
+    parser.add_argument(
+        "checkpoint", help="a run's folder, a .ckpt file, a published folder or hub id, an Asteroid or torchaudio file"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="onnx", help="default %(default)s")
+    parser.add_argument(
+        "--streaming", action="store_true", help="a few milliseconds at a time, from state to state; causal networks"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: in this folder, named after the checkpoint")
+    return parser
+
+
+def main() -> None:
+    """Write the file and say what is in it."""
+    options = arguments().parse_args()
+    try:
+        run(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the file and say what is in it.
+
+    Args:
+        options: Of `arguments`.
+
+    Raises:
+        InputError: An option or the checkpoint is refused, or the file cannot be written.
+    """
+    if options.format == "onnx":
+        require_onnx()
+    elif options.streaming:
+        raise InputError(f"--streaming: {options.format} is not allowed with it; it must be --format onnx")
+    pretrained = load_pretrained(options.checkpoint)
+    graph = streaming_graph(pretrained) if options.streaming else separation_graph(pretrained)
+    write, ending = FORMATS[options.format]
+    path = options.out or Path(_name(options.checkpoint) + ("-streaming" if options.streaming else "") + ending)
+    try:
+        write(graph, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    state = f", and the state, {len(graph.inputs) - 1} tensors" if options.streaming else ""
+    print(f"{path}: {path.stat().st_size / 1e3:,.0f} kB")
+    print(f"input: {graph.inputs[0]}{state}\noutput: {graph.outputs[0]}{state}")
+    print(*(f"{key}: {value}" for key, value in graph.metadata.items() if key != "state"), sep="\n")
+
+
+def _name(checkpoint: str) -> str:
+    """Of a file without its ending, of a folder, or of a hub id without its revision."""
+    path = Path(checkpoint)
+    return path.stem if path.is_file() else path.resolve().name.partition("@")[0]
+
+
+if __name__ == "__main__":
+    main()
