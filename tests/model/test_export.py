@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,20 @@ def test_onnxruntime_streams_as_torch_does_and_as_the_whole(strides: int, stream
         pieces.append(estimates)
     separated = np.concatenate(pieces, 2)[..., step.lag :]
     assert_close(separated, network(mixture)[..., : -step.lag])
+
+
+def test_torch_compile_gets_the_fast_operations_and_not_those_for_export() -> None:
+    seen = list[str]()
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        seen.append(graph.print_readable(print_output=False))
+        return graph.forward
+
+    network, mixture = tiny(), torch.randn(2, 1001)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(network, backend=backend)(mixture), network(mixture))
+    assert "group_norm" in "".join(seen)
+    assert "conv_transpose" not in "".join(seen)
 
 
 def test_a_network_that_sees_the_future_does_not_stream() -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from convtasnet_lit.model.kernels import loaded
 from convtasnet_lit.model.norms import EPS, CumulativeLayerNorm
-from convtasnet_lit.model.separator import ConvBlock, is_eager
+from convtasnet_lit.model.separator import ConvBlock
+from convtasnet_lit.model.tracing import is_eager
 
 _SOURCE = Path(__file__).with_name("between.cpp")
 _NORM = ("slope", "weight", "bias", "sums")

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.separator import Separator, is_eager, named_activation, recomputed
+from convtasnet_lit.model.separator import Separator, named_activation, recomputed
+from convtasnet_lit.model.tracing import is_eager, is_exporting
 
 MEMORY = ("lean", "plain", "checkpoint")
 FRAMES_AT_ONCE = 2048  # masked and decoded in one piece when nothing is kept: 8 MB of the paper's two masks
@@ -46,7 +47,7 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, sources, filters, frames) -> (batch, sources, samples)."""
-        if torch.compiler.is_exporting():  # one operation, which other runtimes know, at any number of frames
+        if is_exporting():  # one operation, which other runtimes know, at any number of frames
             decoded: Tensor = self.filters(features.flatten(0, 1))  # (batch * sources, 1, samples)
             return decoded.view(*features.shape[:2], -1)
         return self.overlap_add(self.frames(features))

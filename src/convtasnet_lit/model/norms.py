@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from convtasnet_lit.model.tracing import is_exporting
+
 EPS = 1e-8  # as in the paper's own code, torchaudio and Asteroid; needed for equal outputs
 
 
@@ -74,7 +76,7 @@ class GlobalLayerNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (batch, channels, frames)."""
-        return self._in_steps(x) if torch.compiler.is_exporting() else super().forward(x)
+        return self._in_steps(x) if is_exporting() else super().forward(x)
 
     def _in_steps(self, x: Tensor) -> Tensor:
         """The same for runtimes that would sum up millions of values one by one, in float32.

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from convtasnet_lit.model.tracing import is_exporting
+
 
 def multiply(matrices: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply each frame of each sequence by a matrix.
@@ -52,7 +54,7 @@ def add_product(sequence: Tensor, matrices: Tensor, x: Tensor) -> Tensor:
 
 
 def _convolves(x: Tensor) -> bool:
-    if torch.compiler.is_exporting():
+    if is_exporting():
         return True  # other runtimes know convolutions better than a matrix for each sequence
     if not _AMD or torch.compiler.is_compiling() or x.dtype != torch.float32 or x.device.type != "cpu":
         return False

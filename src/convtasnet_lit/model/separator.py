@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from convtasnet_lit.model.lean import Weights, lean_block
 from convtasnet_lit.model.norms import make_norm
 from convtasnet_lit.model.products import multiply
+from convtasnet_lit.model.tracing import is_eager
 
 
 class PointwiseConv(nn.Conv1d):
@@ -206,11 +207,6 @@ def recomputed(function: Callable[..., Any], *inputs: Tensor) -> Any:
     if not torch.is_grad_enabled():
         return function(*inputs)
     return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
-
-
-def is_eager() -> bool:
-    """Whether torch computes now, rather than compiles, exports or traces, which cannot look into everything."""
-    return not torch.compiler.is_compiling() and torch._C._get_tracing_state() is None
 
 
 class SourceSoftmax(nn.Module):
