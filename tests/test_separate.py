@@ -79,7 +79,7 @@ def test_bad_files_are_named_at_the_end_and_do_not_stop_the_others(command: Comm
     assert code == 1
     assert printed.split() == ["good_speaker1.wav", "good_speaker2.wav"]
     lines = said.splitlines()
-    assert "separated 1 of 4 recordings" in lines[0]
+    assert "separated 1 of 5 recordings" in lines[0]
     reasons = ("there is no such file", "holds no samples", "NaN", "not readable as audio")
     assert len(lines) == 5
     for line, name, reason in zip(lines[1:], bad, reasons, strict=True):
@@ -178,6 +178,16 @@ def test_a_wav_through_a_pipe_gets_a_channel_a_speaker(command: Command, checkpo
         assert (done.returncode, done.stdout) == (2, b"")
         assert done.stderr.decode().startswith(f"error: {said}")
         assert done.stderr.count(b"\n") == 1
+
+
+def test_a_closed_pipe_ends_quietly(checkpoint: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "mix.wav", noise(10.0), 44_100)
+    door = f"{sys.executable} -m convtasnet_lit.separate {checkpoint}"
+    for line in (f"{door} - < mix.wav | head -c 10 > /dev/null", f"{door} - <&-", f"{door} - < mix.wav > /dev/full"):
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (2, 141)
+        assert done.stderr.count("\n") == (done.returncode == 2)
 
 
 @pytest.mark.parametrize("program", ["sox", "ffmpeg"])

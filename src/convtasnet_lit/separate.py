@@ -1,6 +1,7 @@
 """Separate recordings: `python -m convtasnet_lit.separate CHECKPOINT mix.wav`."""
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.batch import separate_all, separate_pipe
 from convtasnet_lit.inference.inputs import find_inputs
 from convtasnet_lit.inference.level import SCALES
+from convtasnet_lit.inference.pipe import leave_closed_pipe, standard_streams
 from convtasnet_lit.inference.separator import Separator
 
 PIPE = "-"
@@ -34,7 +36,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--channel", type=int, metavar="N", help="the channel to separate; by default the mean of all")
     parser.add_argument("--scale", choices=SCALES, default=SCALES[0], help="level of the speakers; default %(default)s")
     parser.add_argument(
-        "--window", type=float, default=16.0, metavar="SECONDS", help="separated at once; default %(default)s"
+        "--window", type=float, metavar="SECONDS", help="separated at once; by default as many as take 300 MB"
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="windows separated at once; default 1")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...; default cpu")
@@ -45,17 +47,24 @@ def arguments() -> argparse.ArgumentParser:
 def main() -> None:
     """Separate each input; one that fails is named and does not stop the others."""
     options = arguments().parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops nothing
     try:
         how = options.device, options.scale, options.window, options.batch, options.bfloat16
         separator = Separator.from_pretrained(options.checkpoint, *how)
         if PIPE in options.inputs:
             _refuse_beside_pipe(options)
-            separate_pipe(separator, sys.stdin.buffer, sys.stdout.buffer, options.channel)
+            separate_pipe(separator, *standard_streams(), options.channel)
             return
         found, problems = find_inputs(options.inputs, options.out)
-        problems += separate_all(separator, found, options.channel)
+        separate_all(separator, found, problems, options.channel)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        leave_closed_pipe()
+    except OSError as error:
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -1,7 +1,6 @@
 """Separate what comes through a pipe: `sox in.wav ... - | python -m convtasnet_lit.stream CHECKPOINT | sox ...`."""
 
 import argparse
-import os
 import sys
 from time import process_time
 
@@ -9,7 +8,7 @@ import torch
 
 from convtasnet_lit.config_checks import require
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.pipe import ENCODINGS, separate_stream
+from convtasnet_lit.inference.pipe import ENCODINGS, leave_closed_pipe, separate_stream, standard_streams
 from convtasnet_lit.inference.streaming import StreamingSeparator
 
 
@@ -38,8 +37,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its exit
-        sys.exit(141)  # what a shell says of a program that a closed pipe ended
+        leave_closed_pipe()
+    except OSError as error:
+        print(f"error: standard output: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -66,9 +67,12 @@ def run(options: argparse.Namespace) -> None:
     hop = max(1, round(options.hop / 1000 * rate))
     latency = 1000 * (hop + separator.lag) / rate
     kind = f"{rate} Hz, {options.encoding}, little-endian"
-    print(f"in: {kind}, mono; out: {kind}, {len(speakers)} channels, {latency:g} ms later", file=sys.stderr)
+    print(
+        f"in: {kind}, mono; out: {kind}, {len(speakers)} channel{'s'[: len(speakers) - 1]}, {latency:g} ms later",
+        file=sys.stderr,
+    )
     started = process_time()
-    done = separate_stream(separator, sys.stdin.buffer, sys.stdout.buffer, hop, options.encoding, speakers)
+    done = separate_stream(separator, *standard_streams(), hop, options.encoding, speakers)
     seconds, taken = done.samples / rate, process_time() - started
     speed = f"{taken:.2f} s of processor time, {seconds / max(taken, 1e-9):.1f} times real time"
     print(f"separated {seconds:.2f} s in {speed}; {done.clipped} samples clipped", file=sys.stderr)

@@ -56,6 +56,27 @@ def test_results_of_an_earlier_call_are_no_recordings(tree: Path) -> None:
     assert "in/a_speaker1.wav" in found("in/a_speaker1.wav")
 
 
+def test_results_below_the_input_are_no_recordings(tree: Path) -> None:
+    (tree / "in" / "apart").mkdir()
+    (tree / "in" / "apart" / "a_speaker1.wav").touch()
+    (tree / "in" / "a_speaker2.wav").touch()
+    assert not [name for name in found("in", out=Path("in/apart")) if "_speaker" in name]
+    assert not [name for name in found("in/*.wav") if "_speaker" in name]
+    assert "in/apart/a_speaker1.wav" in found("in", out=Path("elsewhere"))  # who knows whose it is
+
+
+def test_recordings_that_differ_in_their_format_alone_have_results_of_their_own(tree: Path) -> None:
+    (tree / "in" / "a.flac").touch()
+    assert set(found("in/a.wav", "in/a.flac")) == {"in/a.wav", "in/a.flac"}
+
+
+def test_no_recording_is_replaced_by_the_result_of_another(tree: Path) -> None:
+    (tree / "in" / "a_speaker1.wav").touch()
+    inputs, problems = find_inputs(["in/a.wav", "in/a_speaker1.wav"], None)
+    assert [item.path.name for item in inputs] == ["a_speaker1.wav"]
+    assert problems == ["in/a.wav: left out, as its results would replace in/a_speaker1.wav"]
+
+
 def test_the_same_recording_twice_is_separated_once(tree: Path) -> None:
     assert list(found("in/a.wav", "./in/a.wav", "in/a.*")) == ["in/a.wav"]
 
@@ -64,11 +85,12 @@ def test_what_is_not_there_is_named(tree: Path) -> None:
     (tree / "empty").mkdir()
     (tree / "other").mkdir()
     (tree / "other" / "a.wav").touch()
-    inputs, problems = find_inputs(["none.wav", "no*.wav", "empty", "in/a.wav", "other/a.wav"], Path("out"))
+    inputs, problems = find_inputs(["none.wav", "no*.wav", "", "empty", "in/a.wav", "other/a.wav"], Path("out"))
     assert [item.path.name for item in inputs] == ["a.wav"]
     assert problems == [
         "none.wav: there is no such file",
         "no*.wav: there is no such file",
-        "empty: holds no audio files",
+        "'': there is no such file",
+        "empty: holds no recordings",
         "other/a.wav: left out, as its results would replace those of in/a.wav",
     ]

@@ -38,7 +38,7 @@ def test_estimates_wait_for_their_level(scale: str) -> None:
     mixture = sources.sum(0) + 0.1 * rng.normal(size=1000).astype(np.float32)
     estimates = sources * np.float32([[-2.0], [0.5]])
     spool = Spool(BytesIO(), 2)
-    spool.level.add(mixture, estimates)
+    spool.listen(mixture, estimates)
     for piece in np.split(estimates[:, :990], 3, 1):  # resampling may leave them a little short
         spool.write(piece.T)
     finished = np.concatenate(list(spool.finished(np.split(mixture, [1, 600]), scale)), 1)

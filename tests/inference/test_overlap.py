@@ -55,6 +55,19 @@ class Blind(Tracker):
         return np.arange(len(estimates))
 
 
+def test_more_than_two_keep_their_tracks_too() -> None:
+    rng = np.random.default_rng(0)
+    sources = np.stack([voice(rng, pitch, tilt, 60) for pitch, tilt in ((95, 1.6), (140, 1.0), (200, 0.8), (300, 0.3))])
+    sources[:, 20 * RATE : 35 * RATE] = 0
+    sources = sources.astype(np.float32)
+    separate = shuffling(sources, 0, leak=0.0)
+    pieces = separate_windows([sources.sum(0)], separate, LENGTH, OVERLAP, 1, Tracker(RATE))
+    tracks = np.concatenate([piece.estimates for piece in pieces], 1)
+    fits = np.abs(np.corrcoef(np.concatenate((sources, tracks)))[:4, 4:])
+    assert sorted(fits.argmax(1)) == [0, 1, 2, 3]
+    assert fits.max(1).min() > 0.95
+
+
 def worst_correlation(sources: np.ndarray, seed: int, tracker: Tracker, batch: int = 1) -> float:
     """How well the worse of the two tracks fits its speaker, over the whole minute."""
     pieces = separate_windows([sources.sum(0)], shuffling(sources, seed), LENGTH, OVERLAP, batch, tracker)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.separator import Separator
+from convtasnet_lit.inference.separator import Separator, window_seconds
 from convtasnet_lit.model.network import ConvTasNet
 
 
@@ -198,6 +198,42 @@ def test_a_network_that_counts_gives_those_it_hears(scale: str, tmp_path: Path) 
     assert separator.separate(sources[0], 8000).shape == (1, 8000)
     assert separator.separate(np.zeros(100), 8000).shape == (1, 100)
     assert Separator(Quiet(), 8000).separate(sources.sum(0), 8000).shape == (3, 8000)
+
+
+def test_who_speaks_briefly_is_counted_too_and_results_of_an_earlier_call_go(tmp_path: Path) -> None:
+    sources = np.concatenate([tones(8000, 2.0) * [[1.0], [0.0]]] * 20 + [tones(8000, 2.0)], 1)
+    soundfile.write(tmp_path / "mix.wav", sources.sum(0), 8000)
+    separator = Separator(Quiet(), 8000, counts=True, window=2.0)
+    estimates = separator.separate(sources.sum(0), 8000)
+    assert len(estimates) == 2
+    assert len(separator.separate(sources[0], 8000)) == 1
+    files = separator.separate_file(tmp_path / "mix.wav")
+    (tmp_path / "mix_speaker3.wav").touch()
+    assert separator.separate_file(tmp_path / "mix.wav") == files
+    assert sorted(path.name for path in tmp_path.glob("*_speaker*")) == [file.name for file in files]
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int64, bool])
+def test_whole_numbers_have_no_full_scale(dtype: type) -> None:
+    with pytest.raises(InputError, match="it must be floating point, with full scale at 1"):
+        Separator(Split(), 8000).separate(np.ones(100, dtype), 8000)
+
+
+def test_a_window_that_does_not_fit_the_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Split, "forward", full)
+    with pytest.raises(InputError, match=r"window, batch: 1 of 0\.1 s at once do not fit the memory of cpu"):
+        Separator(Split(), 8000).separate(np.ones(800), 8000)
+
+
+def test_windows_are_longer_for_smaller_networks() -> None:
+    tiny = ConvTasNet(num_filters=128, kernel_size=40, bottleneck_channels=64, hidden_channels=128, skip_channels=64)
+    paper, plain = ConvTasNet(), ConvTasNet(norm="cLN")
+    seconds = [window_seconds(network, 16_000) for network in (tiny, paper, plain)]
+    assert seconds == sorted(seconds, reverse=True)
+    assert window_seconds(paper, 8000) == pytest.approx(2 * window_seconds(paper, 16_000))
 
 
 def test_many_threads_may_share_a_separator() -> None:

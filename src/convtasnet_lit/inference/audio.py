@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from torch import Tensor
 
 from convtasnet_lit.corpus.recording import UnusableError, check_whole
 from convtasnet_lit.errors import InputError
@@ -14,6 +15,7 @@ from convtasnet_lit.files import written_whole
 
 BLOCK = 1 << 16  # frames read or written at once
 LOWEST_RATE = 1_000  # Hz; below, a header is broken
+UNKNOWN_LENGTH = 2**62  # frames; what libsndfile says of a file that does not tell
 LOUDEST = 1e6  # times full scale; beyond, samples are no sound, and their squares overflow
 
 
@@ -71,6 +73,8 @@ class AudioInput:
                     yield block.mean(1) if self.channel is None else block[:, self.channel - 1].copy()
                 if file.tell() == 0:
                     raise InputError(f"{self.path}: holds no samples")
+                if file.tell() < file.frames < UNKNOWN_LENGTH:
+                    raise InputError(f"{self.path}: truncated: {file.tell()} of the {file.frames} frames it promises")
         except soundfile.SoundFileError as error:
             raise InputError(f"{self.path}: not readable as audio: {_reason(error)}") from error
 
@@ -117,6 +121,30 @@ def write_audio(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     """
     with audio_outputs([path], sample_rate, "WAV", "PCM_16") as (file,):
         file.write(samples)
+
+
+def as_samples(signal: np.ndarray | Tensor, name: str) -> np.ndarray:
+    """Take what NumPy or torch holds as samples in float32.
+
+    Args:
+        signal: Of any shape.
+        name: What it is, named in the error.
+
+    Raises:
+        InputError: They are whole numbers, not all finite, or far beyond full scale.
+
+    Example:
+        >>> as_samples(Tensor([0.5]).bfloat16(), "waveform")
+        array([0.5], dtype=float32)
+    """
+    if isinstance(signal, Tensor):
+        signal = (signal.float() if signal.is_floating_point() else signal).detach().cpu().numpy()
+    array = np.asarray(signal)
+    if array.dtype.kind != "f" and array.size:
+        raise InputError(f"{name}: of {array.dtype}; it must be floating point, with full scale at 1")
+    samples = array.astype(np.float32, copy=False)
+    check_samples(samples, name)
+    return samples
 
 
 def check_samples(samples: np.ndarray, name: str) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
@@ -18,18 +17,18 @@ from convtasnet_lit.inference.inputs import Input
 from convtasnet_lit.inference.separator import Separator
 
 
-def separate_all(separator: Separator, inputs: Sequence[Input], channel: int | None = None) -> list[str]:
+def separate_all(
+    separator: Separator, inputs: Sequence[Input], problems: list[str], channel: int | None = None
+) -> None:
     """Separate recordings, print the files written, and say how fast it went.
 
     Args:
         separator: Which separates them.
         inputs: The recordings and where their results go.
+        problems: A line for each recording that had to be left out; one that cannot be separated gets one, too.
         channel: The channel to separate, counted from 1; None for the mean of all.
-
-    Returns:
-        A line for each recording that could not be separated.
     """
-    problems, seconds, started = [], 0.0, time.monotonic()
+    seconds, started, asked = 0.0, time.monotonic(), len(inputs) + len(problems)
     bars = Progress(console=Console(stderr=True), redirect_stdout=False, disable=not sys.stderr.isatty())
     with bars:
         for item in inputs:
@@ -40,13 +39,10 @@ def separate_all(separator: Separator, inputs: Sequence[Input], channel: int | N
                 seconds += bars.tasks[-1].completed
             except InputError as error:
                 problems.append(str(error))
-            except torch.OutOfMemoryError:
-                problems.append(f"{item.path}: the device's memory does not suffice; take a smaller window or batch")
             bars.remove_task(task)
     took = time.monotonic() - started
-    separated = f"separated {len(inputs) - len(problems)} of {len(inputs)} recordings"
+    separated = f"separated {asked - len(problems)} of {asked} recordings"
     print(f"{separated}, {seconds:.1f} s of audio in {took:.1f} s", file=sys.stderr)
-    return problems
 
 
 def separate_pipe(separator: Separator, source: BinaryIO, target: BinaryIO, channel: int | None = None) -> None:

@@ -21,6 +21,11 @@ class Input:
     path: Path
     folder: Path
 
+    @property
+    def target(self) -> Path:
+        """Where the results go, but for the speaker's number."""
+        return self.folder.resolve() / self.path.name
+
 
 def find_inputs(names: Iterable[str], out: Path | None) -> tuple[list[Input], list[str]]:
     """Find the recordings that files, folders and patterns stand for.
@@ -37,29 +42,44 @@ def find_inputs(names: Iterable[str], out: Path | None) -> tuple[list[Input], li
         >>> find_inputs(["there_is_no_such_folder/*.wav"], None)
         ([], ['there_is_no_such_folder/*.wav: there is no such file'])
     """
-    found: dict[Path, Input] = {}
+    found: dict[Path, Input] = {}  # by the place of its results
     problems = []
     for name in names:
-        items = _inputs(name, out)
+        items = _inputs(name, out) if name else []
         if not items:
-            problems.append(f"{name}: {'holds no audio files' if Path(name).is_dir() else 'there is no such file'}")
+            reason = "holds no recordings" if name and Path(name).is_dir() else "there is no such file"
+            problems.append(f"{name or repr(name)}: {reason}")
         for item in items:
-            other = found.setdefault(item.folder / item.path.stem, item)  # by the place of its results
+            other = found.setdefault(item.target, item)
             if other.path.resolve() != item.path.resolve():
                 problems.append(f"{item.path}: left out, as its results would replace those of {other.path}")
+    for item in list(found.values()):
+        replacing = found.get(_source(item.path.resolve()))
+        if replacing is not None and replacing is not item:
+            problems.append(f"{replacing.path}: left out, as its results would replace {item.path}")
+            del found[replacing.target]
     return list(found.values()), problems
 
 
 def _inputs(name: str, out: Path | None) -> list[Input]:
     path = Path(name)
     if path.is_dir():
-        files = [file for file in find_audio(path, SUFFIXES) if not _is_result(file)]
+        files = [file for file in find_audio(path, SUFFIXES) if not _is_result(file, out)]
         return [Input(file, file.parent if out is None else out / file.parent.relative_to(path)) for file in files]
-    matching = [path] if path.exists() else [Path(match) for match in sorted(glob(name, recursive=True))]  # noqa: PTH207
-    return [Input(file, file.parent if out is None else out) for file in matching if file.is_file()]
+    if path.exists():
+        return [Input(path, path.parent if out is None else out)]
+    matching = [Path(match) for match in sorted(glob(name, recursive=True))]  # noqa: PTH207
+    files = [file for file in matching if file.is_file() and not _is_result(file, out)]
+    return [Input(file, file.parent if out is None else out) for file in files]
 
 
-def _is_result(file: Path) -> bool:
-    """Whether a file is what an earlier call made of a recording beside it."""
-    source = file.with_stem(_RESULT.sub("", file.stem))
-    return source != file and source.exists()
+def _is_result(file: Path, out: Path | None) -> bool:
+    """Whether a file is named like a result and lies where an earlier call would have written it."""
+    source = _source(file)
+    beside_results = out is not None and file.resolve().is_relative_to(out.resolve())
+    return source != file and (source.exists() or beside_results)
+
+
+def _source(file: Path) -> Path:
+    """The recording that a file named like a result comes from; of any other file itself."""
+    return file.with_stem(_RESULT.sub("", file.stem) or file.stem)

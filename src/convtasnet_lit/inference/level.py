@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convtasnet_lit.inference.counting import is_heard
+from convtasnet_lit.inference.counting import heard_anywhere
 
 SCALES = ("least_squares", "mixture")
 
@@ -42,11 +42,6 @@ class Level:
         wide = estimates.astype(np.float64)
         self._products += wide @ wide.T
         self._with_mixture += wide @ mixture.astype(np.float64)
-
-    @property
-    def energies(self) -> np.ndarray:
-        """The energy of each estimate, (speakers,)."""
-        return self._products.diagonal()
 
     def gains(self, among: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Return the gains; those of silent or equal estimates are small and finite.
@@ -112,15 +107,25 @@ class Spool:
     """
 
     def __init__(self, file: BinaryIO, num_speakers: int, counts: bool = False) -> None:
-        self.level = Level(num_speakers)
+        self._level, self._powers = Level(num_speakers), list[np.ndarray]()  # these of each window
         self._file, self._num_speakers, self._counts = file, num_speakers, counts
+
+    def listen(self, mixture: np.ndarray, estimates: np.ndarray) -> None:
+        """Take in the level of a window and of its estimates.
+
+        Args:
+            mixture: (samples,), at any rate.
+            estimates: (speakers, samples).
+        """
+        self._level.add(mixture, estimates)
+        self._powers.append(np.square(estimates, dtype=np.float64).sum(1) / max(1, len(mixture)))
 
     @property
     def speakers(self) -> np.ndarray:
         """The numbers of the estimates that hold a speaker, from 0; in silence the first one alone."""
         if not self._counts:
             return np.arange(self._num_speakers)
-        heard = np.flatnonzero(is_heard(self.level.energies))
+        heard = np.flatnonzero(heard_anywhere(np.array(self._powers)))
         return heard if len(heard) else np.zeros(1, np.intp)
 
     def write(self, estimates: np.ndarray) -> None:
@@ -139,7 +144,7 @@ class Spool:
         """
         self._file.seek(0)
         speakers = self.speakers
-        gains = self.level.gains(speakers)[:, None].astype(np.float32)
+        gains = self._level.gains(speakers)[:, None].astype(np.float32)
         for block in blocks:
             estimates = np.zeros((len(block), self._num_speakers), np.float32)
             read = self._file.read(estimates.nbytes)

@@ -28,15 +28,19 @@ def windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator
         Windows (length,); the last may be shorter, but not as short as the overlap, unless it is the only one.
 
     Example:
-        >>> [w.tolist() for w in windows([np.arange(4), np.arange(4, 8)], 4, 1)]
-        [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7]]
+        >>> [w.tolist() for w in windows([np.arange(4.0), np.arange(4.0, 8.0)], 4, 1)]
+        [[0.0, 1.0, 2.0, 3.0], [3.0, 4.0, 5.0, 6.0], [6.0, 7.0]]
     """
-    held = np.zeros(0, np.float32)
+    waiting, held = list[np.ndarray](), np.zeros(0, np.float32)
     for block in blocks:
-        held = np.concatenate([held, block]) if len(held) else block
+        waiting.append(block)
+        if len(held) + sum(map(len, waiting)) > length:
+            held = np.concatenate([held, *waiting])
+            waiting.clear()
         while len(held) > length:
             yield held[:length]
             held = held[length - overlap :]
+    held = np.concatenate([held, *waiting])
     yield held if len(held) else np.zeros(1, np.float32)  # what resampling left of a sample or two
 
 
@@ -64,11 +68,11 @@ def separate_windows(
     Returns:
         Pieces, one a window, which together are the recording.
     """
-    fade = np.clip(np.linspace(-0.5, 1.5, overlap, dtype=np.float32), 0, 1)
     rest: Piece | None = None  # of the window before, where this one overlaps it
     for mixture, unordered in _separated(windows(blocks, length, overlap), separate, batch):
         estimates = unordered[tracker.order(unordered, rest and rest.estimates)]
         if rest is not None:
+            fade = np.clip(np.linspace(-0.5, 1.5, overlap, dtype=np.float32), 0, 1)
             estimates[:, :overlap] = rest.estimates + fade * (estimates[:, :overlap] - rest.estimates)
         done = max(0, len(mixture) - overlap)
         yield Piece(mixture[:done], estimates[:, :done])

@@ -1,12 +1,15 @@
 """Raw samples through a pipe, little-endian as sox and ffmpeg write and read them."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
+from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.streaming import StreamingSeparator, separated
 
 ENCODINGS: dict[str, np.dtype[Any]] = {"s16": np.dtype("<i2"), "f32": np.dtype("<f4")}
@@ -24,6 +27,23 @@ class Written:
 
     samples: int
     clipped: int
+
+
+def standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return standard input and output, for bytes.
+
+    Raises:
+        InputError: The caller closed one of them.
+    """
+    if sys.stdin is None or sys.stdout is None:
+        raise InputError("standard input, standard output: must both be open")
+    return sys.stdin.buffer, sys.stdout.buffer
+
+
+def leave_closed_pipe() -> NoReturn:
+    """Exit quietly where nobody reads standard output any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its exit
+    raise SystemExit(141)  # what a shell says of a program that a closed pipe ended
 
 
 def separate_stream(

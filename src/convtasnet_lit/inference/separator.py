@@ -6,23 +6,32 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.audio import AudioInput, audio_outputs, check_samples, ends_at_full_scale, resample_blocks
+from convtasnet_lit.inference.audio import (
+    LOWEST_RATE,
+    AudioInput,
+    as_samples,
+    audio_outputs,
+    ends_at_full_scale,
+    resample_blocks,
+)
 from convtasnet_lit.inference.level import SCALES, Spool
 from convtasnet_lit.inference.overlap import separate_windows
 from convtasnet_lit.inference.tracking import Tracker
 from convtasnet_lit.mixing.transforms import gain_to_target
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.pretrained import load_pretrained
+from convtasnet_lit.model.separator import ConvBlock
 
 OVERLAP = 0.25  # of a window
 SHORTEST_WINDOW = 1.0  # seconds
+WINDOW_BYTES = 300e6  # that a window takes by default: the longer, the better, see docs/separating.md
 
 Blocks = Callable[[], Iterable[np.ndarray]]  # a recording that can be read again, in pieces (samples,)
 Progress = Callable[[float, float], None]
@@ -37,8 +46,8 @@ class Separator:
         normalized: Whether it was trained on mixtures at -25 dBFS.
         scale: `least_squares`: each estimate gets the gain with which together they come nearest to the mixture.
             `mixture`: and an equal part of what is then left of it, so that they sum to it.
-        window: Seconds that are separated at once; a longer recording is separated in windows that overlap by a
-            quarter, with each speaker on one track throughout.
+        window: Seconds that are separated at once; by default as many as take about 300 MB (see `window_seconds`).
+            A longer recording is separated in windows that overlap by a quarter, with each speaker on one track.
         batch: How many windows are separated at once; more is faster on a GPU.
         bfloat16: Multiply in bfloat16: faster on processors that can; the error is some 45 dB under the estimates.
         counts: Whether it was trained on mixtures of different numbers of speakers; then those it hears come out, and
@@ -59,13 +68,14 @@ class Separator:
         sample_rate: int,
         normalized: bool = True,
         scale: str = "least_squares",
-        window: float = 16.0,
+        window: float | None = None,
         batch: int = 1,
         bfloat16: bool = False,
         counts: bool = False,
     ) -> None:
         if scale not in SCALES:
             raise InputError(f"scale: {scale!r} is not allowed; it must be {' or '.join(SCALES)}")
+        window = window_seconds(network, sample_rate) if window is None else window
         if not SHORTEST_WINDOW <= window < float("inf"):
             raise InputError(f"window: {window} is not allowed; it must be {SHORTEST_WINDOW:g} seconds or more")
         if batch < 1:
@@ -79,7 +89,7 @@ class Separator:
         path: str | Path,
         device: str = "cpu",
         scale: str = "least_squares",
-        window: float = 16.0,
+        window: float | None = None,
         batch: int = 1,
         bfloat16: bool = False,
     ) -> "Separator":
@@ -118,12 +128,11 @@ class Separator:
         Raises:
             InputError: The recording is not one channel, is empty, or holds values that are not finite.
         """
-        samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform, np.float32)
+        samples = as_samples(waveform, "waveform")
         if samples.ndim != 1 or len(samples) == 0:
             raise InputError(f"waveform: of shape {samples.shape}; it must be (samples,), with at least one sample")
-        check_samples(samples, "waveform")
-        if sample_rate < 1:
-            raise InputError(f"sample_rate: {sample_rate} is not allowed; it must be at least 1 Hz")
+        if sample_rate < LOWEST_RATE:
+            raise InputError(f"sample_rate: {sample_rate} is not allowed; it must be at least {LOWEST_RATE} Hz")
         spool = self._spooled(lambda: [samples], sample_rate, BytesIO())
         return next(spool.finished([samples], self.scale))
 
@@ -178,12 +187,14 @@ class Separator:
                     recording.blocks, recording.sample_rate, waiting, lambda done: progress(done, recording.seconds)
                 )
                 gain = self._gain_below_clipping(spool, recording)
-                files = files[: len(spool.speakers)]
+                files, unneeded = files[: len(spool.speakers)], files[len(spool.speakers) :]
                 kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
                 with audio_outputs(files, *kind) as outputs:
                     for estimates in spool.finished(recording.blocks(), self.scale):
                         for output, part in zip(outputs, np.split(gain * estimates, len(outputs)), strict=True):
                             output.write(part.T)
+                for file in unneeded:  # of an earlier call that heard more
+                    file.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{files[0]}: cannot be written: {error.strerror or error}") from error
         return files
@@ -219,7 +230,7 @@ class Separator:
         def levelled() -> Iterator[np.ndarray]:
             done = 0
             for mixture, estimates in pieces:
-                spool.level.add(mixture, estimates)
+                spool.listen(mixture, estimates)
                 yield np.ascontiguousarray(estimates.T)
                 done += len(mixture)
                 progress(done / self.sample_rate)
@@ -243,6 +254,31 @@ class Separator:
     def _estimate(self, windows: np.ndarray, gain: float) -> np.ndarray:
         """(windows, samples) -> (windows, speakers, samples)."""
         device = next(self.network.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-            estimates: Tensor = self.network(torch.from_numpy(windows).to(device) * gain)
+        try:
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+                estimates: Tensor = self.network(torch.from_numpy(windows).to(device) * gain)
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            at_once = f"{len(windows)} of {windows.shape[1] / self.sample_rate:.1f} s"
+            raise InputError(f"window, batch: {at_once} at once do not fit the memory of {device}") from error
         return (estimates.float() / gain).cpu().numpy()
+
+
+def window_seconds(network: ConvTasNet, sample_rate: int) -> float:
+    """Return how many seconds of a recording a network separates in about 300 MB, but a second at least.
+
+    Args:
+        network: The network, on a CPU and in float32.
+        sample_rate: Hz.
+
+    Example:
+        >>> round(window_seconds(ConvTasNet(), 16_000))  # the paper's
+        23
+    """
+    separator, hidden = network.separator, cast(ConvBlock, network.separator.blocks[0]).expand.out_channels
+    copies = 1 if separator.norm == "gLN" else 5  # lean blocks, plain ones
+    state = separator.bottleneck.out_channels + separator.output.in_channels
+    channels: int = network.encoder.filters.out_channels + 2 * state + copies * hidden
+    samples = 8 * network.num_sources  # the mixture and its estimates, on their way from one stage to the next
+    return max(SHORTEST_WINDOW, WINDOW_BYTES / (4 * sample_rate * (channels / network.stride + samples)))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.audio import check_samples
+from convtasnet_lit.inference.audio import as_samples
 from convtasnet_lit.inference.level import Level
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.pretrained import load_pretrained
@@ -89,10 +89,9 @@ class StreamingSeparator:
         Raises:
             InputError: They are not one channel, or not finite; the stream goes on as if they had not come.
         """
-        chunk = np.asarray(samples.detach().cpu() if isinstance(samples, Tensor) else samples, np.float32)
+        chunk = as_samples(samples, "samples")
         if chunk.ndim != 1:
             raise InputError(f"samples: of shape {chunk.shape}; it must be (samples,)")
-        check_samples(chunk, "samples")
         self._taken += len(chunk)
         return self._separated(chunk)
 

@@ -12,6 +12,7 @@ NUM_BANDS = 24
 NUM_CEPSTRA = 16
 QUIET_DB = -30.0  # a frame this far under the loudest window so far is no speech
 MASKED_DB = -10.0  # a frame of an estimate this far under another's is mostly what leaked from that
+FRAMES_AT_ONCE = 256  # whose spectra are in memory together
 FRAMES_APART = 0.5  # frames overlap by half, so each counts for half a frame of its own
 LEAST_DIFFERENCE = 1e-3  # of the energy; the same speaker twice differs by more
 PRIOR_FRAMES = 200.0  # how many frames of the average voice stand beside the frames of each
@@ -78,10 +79,10 @@ class Tracker:
         """Cepstra (speakers, frames, NUM_CEPSTRA), and the frames in which each is heard (speakers, frames)."""
         padded = np.pad(estimates, ((0, 0), (0, max(0, self._frame - estimates.shape[1]))))
         frames = sliding_window_view(padded, self._frame, axis=1)[:, :: self._frame // 2]
-        power = (
-            np.square(np.abs(np.fft.rfft(frames * np.hanning(self._frame)))) @ self._bands
-        )  # (speakers, frames, bands)
-        energy = np.square(frames).mean(-1)
+        pieces = np.array_split(frames, frames.shape[1] // FRAMES_AT_ONCE + 1, axis=1)
+        spectra = (np.abs(np.fft.rfft(piece * np.hanning(self._frame))) for piece in pieces)
+        power = np.concatenate([np.square(x) @ self._bands for x in spectra], 1)  # (speakers, frames, bands)
+        energy = np.concatenate([np.square(piece).mean(-1) for piece in pieces], 1)
         floor = 1e-5 * power.mean((1, 2), keepdims=True).max() + 1e-20
         cepstra = dct(np.log(power + floor), norm="ortho")[..., :NUM_CEPSTRA]
         return cepstra, self._is_heard(energy) & (energy >= 10 ** (MASKED_DB / 10) * energy.max(0))

@@ -114,7 +114,7 @@ def _torchaudio(state: Mapping[str, Any], path: Path) -> StoredNetwork:
         raise InputError(f"{path}: not the whole state_dict of torchaudio's ConvTasNet ({error})") from error
     logger.warning(
         "%s: a state_dict does not say all; assumed as in torchaudio's conv_tasnet_base: %d blocks a repeat, mask "
-        "activation %s, %d Hz",
+        "activation %s (the class's own default is sigmoid), %d Hz",
         *(path, _BLOCKS, _MASK_ACTIVATION, _SAMPLE_RATE),
     )
     arguments = {

@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -183,7 +184,8 @@ def _compiled(source: Path, *macros: str) -> Path:
     folder = (Path(cache_home) if cache_home else Path.home() / ".cache") / "convtasnet_lit"
     library = folder / f"{source.stem}-{key}.so"
     if not library.is_file():
-        own = folder / f"{library.name}.{os.getpid()}"  # the processes of a run may all compile at once
+        # the processes of a run, and the threads of one, may all compile at once
+        own = folder / f"{library.name}.{os.getpid()}.{threading.get_ident()}"
         with written_whole(own) as partial:
             subprocess.run([*command, str(source), "-o", str(partial)], check=True, capture_output=True)
         own.replace(library)

@@ -111,7 +111,7 @@ def _training(config: Config, results: Results) -> dict[str, str]:
         "levels": f"U(-{data.level_range_db}, {data.level_range_db}) dB relative to the first speaker",
         "normalization": "mixtures at -25 dBFS" if data.normalize else "none",
         "augmentation": f"{'random crop' if augment.random_crop else 'no random crop'}, {speed}, {snr}",
-        "loss": "negative SI-SDR of the best permutation",
+        "loss": f"negative {'SNR' if data.mixed_counts else 'SI-SDR'} of the best permutation",
         "effective batch": f"{batch}, in {trainer.precision.name}",
         "optimizer": f"Adam, learning rate {optimizer.lr:g}, {config.schedule.name.name}, "
         f"gradients clipped at norm {trainer.gradient_clip_norm:g}",
@@ -157,8 +157,9 @@ print(separator.separate_file("meeting.wav", "apart"))  # one WAV a speaker
 
 
 def _limits(stored: StoredNetwork) -> str:
+    counts = stored.fewest_speakers < stored.num_sources
     lines = [
-        f"It gives {stored.num_sources} outputs whatever is heard, and is meant for recordings of "
+        f"It gives {'those it hears' if counts else f'{stored.num_sources} outputs whatever is heard'}, and is meant for recordings of "
         f"{_speakers(stored.fewest_speakers, stored.num_sources)}.",
         f"It works at {stored.sample_rate} Hz: the outputs hold nothing above {stored.sample_rate / 2:g} Hz.",
         "Which output holds whom is not fixed.",
