@@ -158,9 +158,9 @@ print(separator.separate_file("meeting.wav", "apart"))  # one WAV a speaker
 
 def _limits(stored: StoredNetwork) -> str:
     counts = stored.fewest_speakers < stored.num_sources
+    gives = "those speakers that it hears" if counts else f"{stored.num_sources} outputs whatever is heard"
     lines = [
-        f"It gives {'those it hears' if counts else f'{stored.num_sources} outputs whatever is heard'}, and is meant for recordings of "
-        f"{_speakers(stored.fewest_speakers, stored.num_sources)}.",
+        f"It gives {gives}, and is meant for recordings of {_speakers(stored.fewest_speakers, stored.num_sources)}.",
         f"It works at {stored.sample_rate} Hz: the outputs hold nothing above {stored.sample_rate / 2:g} Hz.",
         "Which output holds whom is not fixed.",
     ]
