@@ -31,7 +31,7 @@ from convtasnet_lit.benchmarks.timing import (
 from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.model.network import ConvTasNet
 
-WHOLE = {"lean": "ours, Separator", "torchaudio": "torchaudio, whole at once"}
+WHOLE = {"lean": "ours, Separator in windows", "torchaudio": "torchaudio, whole at once"}
 KILLED = "killed: not enough memory"
 MOST_LONG_ROUNDS = 3  # each is a process of its own and takes long
 
