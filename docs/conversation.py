@@ -15,8 +15,8 @@ from rich.progress import track
 
 from convtasnet_lit.config import Config, typed
 from convtasnet_lit.corpus.store import Store
-from convtasnet_lit.inference.overlap import separate_windows, windows
-from convtasnet_lit.inference.separator import OVERLAP, Separator
+from convtasnet_lit.inference.overlap import OVERLAP, separate_windows, windows
+from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.inference.tracking import Tracker
 from convtasnet_lit.learning.losses import si_sdr
 from convtasnet_lit.mixing.datamodule import MixtureDataModule

@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from convtasnet_lit.inference.tracking import Tracker
+from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.model.separator import ConvBlock
+
+OVERLAP = 0.25  # of a window
+SHORTEST_WINDOW = 1.0  # seconds
+WINDOW_BYTES = 300e6  # that a window takes by default: the longer, the better, see docs/separating.md
 
 
 class Piece(NamedTuple):
@@ -14,6 +20,25 @@ class Piece(NamedTuple):
 
     mixture: np.ndarray  # (samples,)
     estimates: np.ndarray  # (speakers, samples)
+
+
+def window_seconds(network: ConvTasNet, sample_rate: int) -> float:
+    """Return how many seconds of a recording a network separates in about 300 MB, but a second at least.
+
+    Args:
+        network: The network, on a CPU and in float32.
+        sample_rate: Hz.
+
+    Example:
+        >>> round(window_seconds(ConvTasNet(), 16_000))  # the paper's
+        23
+    """
+    separator, hidden = network.separator, cast(ConvBlock, network.separator.blocks[0]).expand.out_channels
+    copies = 1 if separator.norm == "gLN" else 5  # lean blocks, plain ones
+    state = separator.bottleneck.out_channels + separator.output.in_channels
+    channels: int = network.encoder.filters.out_channels + 2 * state + copies * hidden
+    samples = 8 * network.num_sources  # the mixture and its estimates, on their way from one stage to the next
+    return max(SHORTEST_WINDOW, WINDOW_BYTES / (4 * sample_rate * (channels / network.stride + samples)))
 
 
 def windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator[np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -22,16 +22,11 @@ from convtasnet_lit.inference.audio import (
     resample_blocks,
 )
 from convtasnet_lit.inference.level import SCALES, Spool
-from convtasnet_lit.inference.overlap import separate_windows
+from convtasnet_lit.inference.overlap import OVERLAP, SHORTEST_WINDOW, separate_windows, window_seconds
 from convtasnet_lit.inference.tracking import Tracker
 from convtasnet_lit.mixing.transforms import gain_to_target
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.pretrained import load_pretrained
-from convtasnet_lit.model.separator import ConvBlock
-
-OVERLAP = 0.25  # of a window
-SHORTEST_WINDOW = 1.0  # seconds
-WINDOW_BYTES = 300e6  # that a window takes by default: the longer, the better, see docs/separating.md
 
 Blocks = Callable[[], Iterable[np.ndarray]]  # a recording that can be read again, in pieces (samples,)
 Progress = Callable[[float, float], None]
@@ -263,22 +258,3 @@ class Separator:
             at_once = f"{len(windows)} of {windows.shape[1] / self.sample_rate:.1f} s"
             raise InputError(f"window, batch: {at_once} at once do not fit the memory of {device}") from error
         return (estimates.float() / gain).cpu().numpy()
-
-
-def window_seconds(network: ConvTasNet, sample_rate: int) -> float:
-    """Return how many seconds of a recording a network separates in about 300 MB, but a second at least.
-
-    Args:
-        network: The network, on a CPU and in float32.
-        sample_rate: Hz.
-
-    Example:
-        >>> round(window_seconds(ConvTasNet(), 16_000))  # the paper's
-        23
-    """
-    separator, hidden = network.separator, cast(ConvBlock, network.separator.blocks[0]).expand.out_channels
-    copies = 1 if separator.norm == "gLN" else 5  # lean blocks, plain ones
-    state = separator.bottleneck.out_channels + separator.output.in_channels
-    channels: int = network.encoder.filters.out_channels + 2 * state + copies * hidden
-    samples = 8 * network.num_sources  # the mixture and its estimates, on their way from one stage to the next
-    return max(SHORTEST_WINDOW, WINDOW_BYTES / (4 * sample_rate * (channels / network.stride + samples)))
