@@ -111,7 +111,7 @@ def test_torchaudios_own_file_gives_torchaudios_output(
         ours = load_pretrained(tmp_path / "model.pt")
     (record,) = caplog.records
     said = "model.pt: a state_dict does not say all; assumed as in torchaudio's conv_tasnet_base: 8 blocks a repeat, "
-    assert f"{said}mask activation relu, 8000 Hz" in record.getMessage()
+    assert f"{said}mask activation relu (the class's own default is sigmoid), 8000 Hz" in record.getMessage()
     assert (ours.sample_rate, ours.normalized, ours.fewest_speakers) == (8000, False, 3)
     for length in LENGTHS:
         mixture = torch.randn(2, length)
