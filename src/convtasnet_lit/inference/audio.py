@@ -174,25 +174,6 @@ def ends_at_full_scale(subtype: str) -> bool:
     return subtype not in ("FLOAT", "DOUBLE")
 
 
-def resample(samples: np.ndarray, rate: int, new_rate: int, length: int | None = None) -> np.ndarray:
-    """Change the sample rate.
-
-    Args:
-        samples: (samples,).
-        rate: Hz, of the samples.
-        new_rate: Hz.
-        length: Of the result; cut or filled with zeros, where rounding left it off by a sample.
-
-    Example:
-        >>> len(resample(np.zeros(44100, np.float32), 44100, 16000))
-        16000
-    """
-    resampled: np.ndarray = samples if rate == new_rate else soxr.resample(samples, rate, new_rate)
-    if length is None or len(resampled) == length:
-        return resampled
-    return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
-
-
 def resample_blocks(blocks: Iterable[np.ndarray], rate: int, new_rate: int, channels: int = 1) -> Iterator[np.ndarray]:
     """Change the sample rate of a stream.
 
