@@ -36,7 +36,7 @@ types: $(READY) ## check types alone
 	$(BIN)/mypy
 
 benchmark: $(READY) ## measure speed and memory on this machine, beside the peers
-	$(BIN)/python -m convtasnet_lit.benchmark --json runs/benchmark.json
+	$(BIN)/python -m benchmarks --json runs/benchmark.json
 
 wheel: $(READY) ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from convtasnet_lit.config import Config, plain
-from convtasnet_lit.learning.module import SeparationModule
-from convtasnet_lit.model.checkpoint import write_checkpoint
+from convtasnet_lit.training.module import SeparationModule
+from convtasnet_lit.weights.checkpoint import write_checkpoint
 
 SPEAKERS = ["S1", "S2"]
 SCORE = {"mean": 6.034, "median": 6.1, "ci95": [5.86, 6.2]}

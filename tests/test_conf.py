@@ -7,8 +7,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from convtasnet_lit.config import Config, EvaluateConfig, Precision, PrepareConfig, plain, typed
-from convtasnet_lit.config_checks import parse_duration
+from convtasnet_lit.config import Config, EvaluateConfig, Precision, PrepareConfig, parse_duration, plain, typed
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.network import ConvTasNet

@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 
 from convtasnet_lit import diagnose, evaluate, plan_memory, prepare, separate, train
 from convtasnet_lit.doors import run_folder
-from convtasnet_lit.learning.callbacks import SaveOnInterrupt
-from convtasnet_lit.model.checkpoint import read_checkpoint
+from convtasnet_lit.training.callbacks import SaveOnInterrupt
+from convtasnet_lit.weights.checkpoint import read_checkpoint
 from tests.corpus.trees import write_aishell3
 
 TINY = [

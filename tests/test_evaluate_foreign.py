@@ -12,9 +12,9 @@ import torchaudio
 
 from convtasnet_lit import evaluate, publish
 from convtasnet_lit.config import Config, plain
-from convtasnet_lit.learning.module import SeparationModule
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
-from convtasnet_lit.model.checkpoint import write_checkpoint
+from convtasnet_lit.training.module import SeparationModule
+from convtasnet_lit.weights.checkpoint import write_checkpoint
 
 Evaluate = Callable[..., tuple[int | str | None, str]]
 

@@ -14,10 +14,10 @@ import torch
 
 from convtasnet_lit import export
 from convtasnet_lit.config import Config, plain
+from convtasnet_lit.inference.live import StreamingSeparator, separated
 from convtasnet_lit.inference.separator import Separator
-from convtasnet_lit.inference.streaming import StreamingSeparator, separated
-from convtasnet_lit.model.checkpoint import write_checkpoint
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.weights.checkpoint import write_checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
 RATE = 8000

@@ -13,10 +13,11 @@ import pytest
 import torch
 import torchaudio
 
-from convtasnet_lit import hub, publish
+from convtasnet_lit import publish
 from convtasnet_lit.config import Config, CorpusName
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.model.pretrained import load_pretrained
+from convtasnet_lit.weights import hub
+from convtasnet_lit.weights.pretrained import load_pretrained
 from tests.hub_server import TOKEN
 from tests.hub_server import hub as hub_server
 from tests.runs import write_run
@@ -162,7 +163,7 @@ import os, sys
 import torch
 from convtasnet_lit import publish
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.model.pretrained import load_pretrained
+from convtasnet_lit.weights.pretrained import load_pretrained
 
 def said(attempt):
     try:

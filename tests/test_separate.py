@@ -16,8 +16,8 @@ import torch
 
 from convtasnet_lit import separate
 from convtasnet_lit.config import Config, plain
-from convtasnet_lit.model.checkpoint import write_checkpoint
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.weights.checkpoint import write_checkpoint
 
 Command = Callable[..., tuple[int, str, str]]
 RATE = 8000

@@ -21,9 +21,9 @@ import torch
 from convtasnet_lit import stream
 from convtasnet_lit.config import Config, NormName, plain
 from convtasnet_lit.inference.level import Level
-from convtasnet_lit.learning.module import SeparationModule
-from convtasnet_lit.model.checkpoint import write_checkpoint
-from convtasnet_lit.model.pretrained import load_pretrained
+from convtasnet_lit.training.module import SeparationModule
+from convtasnet_lit.weights.checkpoint import write_checkpoint
+from convtasnet_lit.weights.pretrained import load_pretrained
 
 RATE = 8000
 DOCS = (Path(__file__).parents[1] / "docs" / "streaming.md").read_text(encoding="utf-8")

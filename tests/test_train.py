@@ -15,9 +15,9 @@ import torch
 
 from convtasnet_lit.config import Accelerator, Config, Precision, ScheduleConfig, ScheduleName, plain
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.learning.callbacks import Interrupted, SaveOnInterrupt
-from convtasnet_lit.model.checkpoint import read_checkpoint
 from convtasnet_lit.train import train
+from convtasnet_lit.training.callbacks import Interrupted, SaveOnInterrupt
+from convtasnet_lit.weights.checkpoint import read_checkpoint
 
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:

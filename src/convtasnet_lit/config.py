@@ -4,6 +4,7 @@ Hydra composes `conf/` into these classes, so a misspelt key, a wrong type or an
 work begins. Nothing but the doors knows Hydra.
 """
 
+import re
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 
-from convtasnet_lit.config_checks import parse_duration, require, require_each
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require, require_each
 
 T = TypeVar("T")
 AUTO = "auto"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
 
 # The members' names are what is typed on the command line and what the network, the trainer and the metrics are given.
 NormName = Enum("NormName", ["gLN", "cLN", "BN"])
@@ -261,6 +262,29 @@ class EvaluateConfig:
         require(self.split is not Split.train, "split", "train", "validation or test")
         require(self.examples >= 0, "examples", self.examples, "0 or more")
         require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration.
+
+    Args:
+        text: A number with a unit: `4s`, `3.5s`, `500ms`.
+
+    Returns:
+        The duration in seconds.
+
+    Raises:
+        InputError: The text has another form, or says zero.
+
+    Example:
+        >>> parse_duration("500ms")
+        0.5
+    """
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * (0.001 if match[2] == "ms" else 1.0) if match else 0.0
+    if seconds <= 0:
+        raise InputError(f"data.segment: {text!r} is not a duration such as 4s, 3.5s or 500ms")
+    return seconds
 
 
 def typed(schema: type[T], values: Any) -> T:

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from convtasnet_lit.config import Config, Precision
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.learning.budget import room_here, settled
-from convtasnet_lit.learning.diagnosis import diagnose
-from convtasnet_lit.learning.trainer import pick_device
+from convtasnet_lit.training.budget import room_here, settled
+from convtasnet_lit.training.diagnosis import diagnose
+from convtasnet_lit.training.trainer import pick_device
 
 
 def _run(config: Config, _: Path) -> None:

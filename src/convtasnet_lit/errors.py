@@ -1,5 +1,7 @@
 """What a user did wrong, said in one line."""
 
+from enum import Enum
+
 
 class InputError(ValueError):
     """Bad input from outside: a setting, a file, a missing optional package.
@@ -12,3 +14,40 @@ class InputError(ValueError):
         Traceback (most recent call last):
         convtasnet_lit.errors.InputError: data.segment: '4x' is not a duration such as 4s, 3.5s or 500ms
     """
+
+
+def require(condition: bool, key: str, value: object, allowed: str) -> None:
+    """Refuse a value.
+
+    Args:
+        condition: Whether the value is allowed.
+        key: Its full name.
+        value: What was given.
+        allowed: What may be given.
+
+    Raises:
+        InputError: One line that says all that.
+
+    Example:
+        >>> require(3 >= 1, "model.num_blocks", 3, "at least 1")
+    """
+    if not condition:
+        shown = value.name if isinstance(value, Enum) else value
+        raise InputError(f"{key}: {shown} is not allowed; it must be {allowed}")
+
+
+def require_each(group: object, prefix: str, keys: str, least: float) -> None:
+    """Refuse values of a group that are too small.
+
+    Args:
+        group: A configuration dataclass.
+        prefix: Its name.
+        keys: Names of its fields, separated by blanks.
+        least: The smallest value allowed.
+
+    Raises:
+        InputError: One line that names the first such key and its value.
+    """
+    for key in keys.split():
+        value = getattr(group, key)
+        require(value >= least, f"{prefix}.{key}", value, f"at least {least:g}")

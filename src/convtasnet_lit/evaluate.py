@@ -9,15 +9,15 @@ from rich import print as show
 
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.evaluation.counts import summarize_counts
+from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
+from convtasnet_lit.evaluation.scores import score_mixtures, summarize
+from convtasnet_lit.evaluation.tables import counting_table, score_table
 from convtasnet_lit.files import written_whole
-from convtasnet_lit.learning.trainer import pick_device
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.plan import mixture_table
-from convtasnet_lit.model.pretrained import read_stored
-from convtasnet_lit.reporting.counting import summarize_counts
-from convtasnet_lit.reporting.evaluation import evaluated_data, output_folder, refuse_known_speakers
-from convtasnet_lit.reporting.scores import score_mixtures, summarize
-from convtasnet_lit.reporting.tables import counting_table, score_table
+from convtasnet_lit.training.trainer import pick_device
+from convtasnet_lit.weights.pretrained import read_stored
 
 
 def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:

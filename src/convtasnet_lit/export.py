@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.model.export import require_onnx, write_onnx, write_torch_export
-from convtasnet_lit.model.graphs import separation_graph, streaming_graph
-from convtasnet_lit.model.pretrained import load_pretrained
+from convtasnet_lit.exporting.formats import require_onnx, write_onnx, write_torch_export
+from convtasnet_lit.exporting.graphs import separation_graph, streaming_graph
+from convtasnet_lit.weights.pretrained import load_pretrained
 
 FORMATS = {"onnx": (write_onnx, ".onnx"), "torch_export": (write_torch_export, ".pt2")}
 

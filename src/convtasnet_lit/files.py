@@ -1,15 +1,29 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are there whole or not at all, whoever else writes beside them."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+
+    _LOCKS = True
+except ImportError:  # Windows: there a place is told by its writer's number
+    _LOCKS = False
+
+_MOST_WRITERS = 100  # of one file at once
+_LONGEST_NAME = 200  # bytes; a file system allows 255, and a place's name adds some
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a place beside a file to write to, and rename it into place once it is written.
+
+    Of several processes that write one file at once, each has a place of its own, and the last to finish wins. What a
+    killed one left is taken over by the next.
 
     Args:
         path: The file; its folder is made. What stood there before stays until the new one is whole, and stays for
@@ -27,14 +41,18 @@ def written_whole(path: Path) -> Iterator[Path]:
         ('all of it', ['notes.txt'])
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial, handle = _claimed(path, os.O_RDWR | os.O_CREAT)
     try:
+        os.ftruncate(handle, 0)
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())  # on the disk before the name points to it
         partial.replace(path)
-    finally:
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -42,20 +60,72 @@ def built_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
     """Give an empty folder beside a folder to fill, and rename it into place once it is filled.
 
     Args:
-        folder: Missing or empty; it stays as it was if filling fails.
+        folder: Missing or empty; it stays as it was if filling fails. If another process built it in the meantime, that
+            process's work stays.
         replace: It may also be full, and makes way.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
-    partial, former = (folder.with_name(folder.name + ending) for ending in (".partial", ".former"))
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-    partial.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial, handle = _claimed(folder, os.O_RDONLY, is_folder=True)
+    former = partial.with_suffix(".former")
     try:
+        for leftover in partial.iterdir():
+            shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
         yield partial
         if replace and folder.exists():
             folder.rename(former)
-        partial.rename(folder)
-        shutil.rmtree(former, ignore_errors=True)
-    finally:
+        _rename_unless_built(partial, folder)
+    except BaseException:
+        if former.exists() and not folder.exists():
+            former.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(former, ignore_errors=True)
+        os.close(handle)
+
+
+def _rename_unless_built(partial: Path, folder: Path) -> None:
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir() or not any(folder.iterdir()):
+            raise
+        shutil.rmtree(partial)
+
+
+def _claimed(path: Path, flags: int, is_folder: bool = False) -> tuple[Path, int]:
+    """Find a place beside a file or folder in which nobody alive is writing.
+
+    Returns:
+        The place, and an open handle whose lock keeps it until it is closed, or until its process dies.
+    """
+    problem = OSError(f"{path}: {_MOST_WRITERS} processes are writing it")
+    name = os.fsencode(path.name)
+    short = path.name if len(name) <= _LONGEST_NAME else hashlib.sha256(name).hexdigest()
+    numbers = range(_MOST_WRITERS) if _LOCKS else [os.getpid()]
+    for number in numbers:
+        place = path.with_name(f".{short}.convtasnet_lit-{number}.partial")
+        try:
+            if is_folder:
+                place.mkdir(exist_ok=True)
+            handle = os.open(place, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError as error:  # somebody else's, or a planted link
+            problem = error
+            continue
+        if not _LOCKS or _is_mine(place, handle, is_folder):
+            return place, handle
+        os.close(handle)
+    raise problem
+
+
+def _is_mine(place: Path, handle: int, is_folder: bool) -> bool:
+    """Lock a place, unless it is locked, was renamed meanwhile by its writer, or is a second name of another file."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(handle)
+        return os.path.samestat(status, place.lstat()) and (is_folder or status.st_nlink == 1)
+    except OSError:
+        return False

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from convtasnet_lit.config import Config, Memory, NormName
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.learning.budget import ADVICE, readable, room_of_profile, settled, step_of
-from convtasnet_lit.learning.memory import MemoryPlan, largest_batch, plan
+from convtasnet_lit.training.budget import ADVICE, readable, room_of_profile, settled, step_of
+from convtasnet_lit.training.memory import MemoryPlan, largest_batch, plan
 
 MIB = 2**20
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.evaluation.card import model_card
+from convtasnet_lit.evaluation.results import results_of
 from convtasnet_lit.files import built_whole
-from convtasnet_lit.hub import is_hub_id, upload
-from convtasnet_lit.model.pretrained import read_stored
-from convtasnet_lit.model.published import may_make_way, write_published
-from convtasnet_lit.model.stored import StoredNetwork
-from convtasnet_lit.reporting.card import model_card
-from convtasnet_lit.reporting.results import results_of
+from convtasnet_lit.weights.hub import is_hub_id, upload
+from convtasnet_lit.weights.pretrained import read_stored
+from convtasnet_lit.weights.published import may_make_way, write_published
+from convtasnet_lit.weights.stored import StoredNetwork
 
 CARD = "README.md"  # the Hub shows it as the network's page
 

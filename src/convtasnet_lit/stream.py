@@ -6,10 +6,9 @@ from time import process_time
 
 import torch
 
-from convtasnet_lit.config_checks import require
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
+from convtasnet_lit.inference.live import StreamingSeparator
 from convtasnet_lit.inference.pipe import ENCODINGS, leave_closed_pipe, separate_stream, standard_streams
-from convtasnet_lit.inference.streaming import StreamingSeparator
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -12,13 +12,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from convtasnet_lit.config import Config, LoggerName, plain
 from convtasnet_lit.doors import hydra_door, leave
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.learning.budget import ADVICE, report_memory, room_here, settled
-from convtasnet_lit.learning.callbacks import Interrupted
-from convtasnet_lit.learning.module import SeparationModule
-from convtasnet_lit.learning.resume import is_first_process, keep_batch, resume_point
-from convtasnet_lit.learning.trainer import make_trainer
+from convtasnet_lit.evaluation.pictures import draw_curves
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
-from convtasnet_lit.reporting.pictures import draw_curves
+from convtasnet_lit.training.budget import ADVICE, report_memory, room_here, settled
+from convtasnet_lit.training.callbacks import Interrupted
+from convtasnet_lit.training.module import SeparationModule
+from convtasnet_lit.training.resume import is_first_process, keep_batch, resume_point
+from convtasnet_lit.training.trainer import make_trainer
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.overlap import window_seconds
 from convtasnet_lit.inference.separator import Separator
+from convtasnet_lit.inference.windows import window_seconds
 from convtasnet_lit.model.network import ConvTasNet
 
 

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 
-from convtasnet_lit.model import between
-from convtasnet_lit.model import streaming as streaming_module
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.norms import CumulativeLayerNorm
 from convtasnet_lit.model.streaming import StreamingNetwork
@@ -56,32 +54,6 @@ def test_pieces_of_any_size_are_the_whole(settings: dict[str, object], strides: 
         whole = network(mixture)[..., : -network.stride]
     assert 0.1 < whole.std() < 10
     torch.testing.assert_close(streamed(network, mixture, strides)[0], whole, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("settings", VARIANTS)
-@pytest.mark.parametrize("hours", [0, 10])
-def test_compiled_or_not_a_step_is_the_same(
-    settings: dict[str, object], hours: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = causal(**settings)
-    streaming = StreamingNetwork(network)
-    called: list[bool] = []
-    monkeypatch.setattr(streaming_module, "between", lambda *x: (called.append(True), between.between(*x))[1])
-    state = list(streaming.initial_state(2))
-    if hours:
-        frames = 3600 * hours * 2000
-        _, (mixture, counted, *others) = streamed(network, torch.randn(2, 60 * network.stride), [60])
-        state = [mixture, torch.tensor(frames), *others]
-        if settings["norm"] == "cLN":
-            state[3] = state[3] * (frames / counted)  # as if it had gone on like this
-    samples, used = torch.randn(2, 20 * network.stride), settings["norm"] == "cLN" and between._library() is not None
-    with torch.inference_mode():
-        compiled = streaming(samples, *state)
-        assert bool(called) == used
-        monkeypatch.setattr(streaming_module, "is_compiled", lambda *_: False)
-        plain = streaming(samples, *state)
-    for one, other in zip(compiled, plain, strict=True):
-        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-6)
 
 
 def test_where_gradients_are_asked_for_nothing_is_overwritten() -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from convtasnet_lit.corpus.recording import FEMALE, MALE, UNKNOWN, Recording, find_audio, printable
+from convtasnet_lit.audio import find_audio, printable
+from convtasnet_lit.corpus.recording import FEMALE, MALE, UNKNOWN, Recording
 from convtasnet_lit.errors import InputError
 
 PARTS = ("train", "test")

@@ -4,7 +4,8 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from convtasnet_lit.corpus.recording import FEMALE, MALE, UNKNOWN, Recording, find_audio, printable
+from convtasnet_lit.audio import find_audio, printable
+from convtasnet_lit.corpus.recording import FEMALE, MALE, UNKNOWN, Recording
 from convtasnet_lit.errors import InputError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")

@@ -3,16 +3,18 @@
 import json
 import os
 from collections import deque
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+from convtasnet_lit.audio import UnusableError, check_whole, printable
 
 FEMALE, MALE, UNKNOWN = "female", "male", "unknown"
 
@@ -23,13 +25,6 @@ FULL_SCALE = 32_768  # of 16 bits
 SILENT_DBFS = -70.0
 
 _BLOCK = 1 << 20  # frames read at once: a long file is never held at its own rate
-
-# A writer into a pipe cannot go back to fill in the length: about 2 GiB (sox) and 4 GiB (ffmpeg) mean "unknown".
-_UNKNOWN_SIZE = 2**31 - 2**16
-
-
-class UnusableError(Exception):
-    """Why a recording has to be left out."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +62,6 @@ class Reading(NamedTuple):
     reason: str
 
 
-def printable(name: str) -> str:
-    r"""Show a file's name as one line that every table and terminal can hold, even if it is not UTF-8.
-
-    Example:
-        >>> printable("café\n/\udcff.wav")
-        'café\\n/\\xff.wav'
-    """
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
 def place(recording: Recording, root: Path) -> str:
     """Show where below the corpus's folder a recording lies."""
     return printable(recording.path.relative_to(root).as_posix())
@@ -92,23 +76,6 @@ def fingerprint(recording: Recording, root: Path) -> str:
         state = []
     known = [recording.utterance, recording.speaker, recording.gender, recording.part, recording.problem]
     return json.dumps([place(recording, root), *state, *known])
-
-
-def find_audio(root: Path, suffixes: Collection[str]) -> list[Path]:
-    """List the audio files anywhere below a folder, sorted, without hidden ones (such as the `._x.wav` of macOS).
-
-    Args:
-        root: The folder; links to folders in it are followed.
-        suffixes: Those that count, in lower case, with the dot.
-    """
-    found = []
-    for here, folders, files in os.walk(root, followlinks=True):
-        real = Path(here).resolve()
-        seen = [name for name in folders if not name.startswith(".")]
-        folders[:] = [name for name in seen if not real.is_relative_to((real / name).resolve())]  # no link to a parent
-        shown = [name for name in files if not name.startswith(".")]
-        found += [Path(here, name) for name in shown if Path(name).suffix.lower() in suffixes]
-    return sorted(found)
 
 
 def read_samples(path: Path, sample_rate: int) -> NDArray[np.int16]:
@@ -141,26 +108,6 @@ def read_samples(path: Path, sample_rate: int) -> NDArray[np.int16]:
     if root_mean_square(samples) < 10 ** (SILENT_DBFS / 20):
         raise UnusableError(f"silent: its level is below {SILENT_DBFS:.0f} dBFS")
     return samples
-
-
-def check_whole(path: Path) -> None:
-    """Refuse a WAV or OGG file that was cut short, of which libsndfile takes what there is without a word.
-
-    Args:
-        path: A file of any format; others are not looked into.
-
-    Raises:
-        UnusableError: It is empty, or its header promises more than there is.
-    """
-    size = path.stat().st_size
-    if size == 0:
-        raise UnusableError("empty: 0 bytes")
-    with path.open("rb") as file:
-        start = file.read(12)
-        if start[:4] == b"RIFF":
-            _check_riff(file, int.from_bytes(start[4:8], "little") + 8, size)
-        elif start[:4] == b"OggS":
-            _check_ogg(file, size)
 
 
 def read_in_order(recordings: Sequence[Recording], sample_rate: int) -> Generator[Reading, None, None]:
@@ -230,23 +177,3 @@ def _to_int16(signal: NDArray[np.float32]) -> NDArray[np.int16]:
         np.int16
     )
     return samples
-
-
-def _check_riff(file: BinaryIO, promised: int, size: int) -> None:
-    tolerance = 8  # many writers count the header of the header, or a padding byte that is not there
-    while len(chunk := file.read(8)) == 8:
-        length = int.from_bytes(chunk[4:], "little")
-        if chunk[:4] == b"data":
-            promised, tolerance = max(promised - tolerance, file.tell() + length), 0
-            break
-        file.seek(length + length % 2, os.SEEK_CUR)
-    if size + tolerance < promised < _UNKNOWN_SIZE:
-        raise UnusableError(f"truncated: its header promises {promised} bytes, the file has {size}")
-
-
-def _check_ogg(file: BinaryIO, size: int) -> None:
-    file.seek(max(0, size - 65_307))  # the longest page there is
-    tail = file.read()
-    last_page = tail[tail.rfind(b"OggS") :]
-    if len(last_page) < 6 or not last_page[5] & 4:  # RFC 3533: this bit marks the last page
-        raise UnusableError("truncated: its last page is missing")

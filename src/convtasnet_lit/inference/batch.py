@@ -11,8 +11,8 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import Progress
 
+from convtasnet_lit.audio import AudioInput
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.audio import AudioInput
 from convtasnet_lit.inference.inputs import Input
 from convtasnet_lit.inference.separator import Separator
 

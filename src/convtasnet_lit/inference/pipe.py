@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.streaming import StreamingSeparator, separated
+from convtasnet_lit.inference.live import StreamingSeparator, separated
 
 ENCODINGS: dict[str, np.dtype[Any]] = {"s16": np.dtype("<i2"), "f32": np.dtype("<f4")}
 FULL_SCALE = 32768  # of s16, as in soundfile, sox and ffmpeg

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.audio import (
+from convtasnet_lit.audio import (
     LOWEST_RATE,
     AudioInput,
     as_samples,
@@ -21,12 +20,13 @@ from convtasnet_lit.inference.audio import (
     ends_at_full_scale,
     resample_blocks,
 )
+from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.level import SCALES, Spool
-from convtasnet_lit.inference.overlap import OVERLAP, SHORTEST_WINDOW, separate_windows, window_seconds
 from convtasnet_lit.inference.tracking import Tracker
+from convtasnet_lit.inference.windows import OVERLAP, SHORTEST_WINDOW, separate_windows, window_seconds
 from convtasnet_lit.mixing.transforms import gain_to_target
 from convtasnet_lit.model.network import ConvTasNet
-from convtasnet_lit.model.pretrained import load_pretrained
+from convtasnet_lit.weights.pretrained import load_pretrained
 
 Blocks = Callable[[], Iterable[np.ndarray]]  # a recording that can be read again, in pieces (samples,)
 Progress = Callable[[float, float], None]

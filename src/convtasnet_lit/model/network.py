@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.separator import Separator, named_activation, recomputed
+from convtasnet_lit.model.blocks import Separator, named_activation, recomputed
 from convtasnet_lit.model.tracing import is_eager, is_exporting
 
 MEMORY = ("lean", "plain", "checkpoint")

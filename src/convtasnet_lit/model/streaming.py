@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.between import between, is_compiled
+from convtasnet_lit.model.blocks import ConvBlock, PointwiseConv
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.norms import CumulativeLayerNorm
-from convtasnet_lit.model.separator import ConvBlock, PointwiseConv
 
 
 class StreamingNetwork(nn.Module):
@@ -151,7 +150,7 @@ class _Past:
     def block(self, block: ConvBlock, x: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
         """`ConvBlock.forward` on frames (batch, k, channels), with the frames before instead of zeros."""
         y = _pointwise(block.expand, x)  # (batch, k, H)
-        hidden = self._compiled_between(block, y) if is_compiled(block, y) else self._between(block, y)
+        hidden = self._between(block, y)
         x = x if block.residual is None else x + _pointwise(block.residual, hidden)  # (batch, k, B)
         return x, skips + _pointwise(block.skip, hidden)
 
@@ -162,14 +161,6 @@ class _Past:
         self.new_contexts.append(longer[:, y.shape[1] :])
         hidden = block.depthwise_prelu(_depthwise(block.depthwise, longer, y.shape[1]))
         return self.norm(block.depthwise_norm, hidden)
-
-    def _compiled_between(self, block: ConvBlock, y: Tensor) -> Tensor:
-        """The same in one call, which is faster for a few frames."""
-        before = next(self._contexts), next(self._sums), next(self._sums)
-        hidden, longer, *sums = between(block, y, *before, self._counts)
-        self.new_contexts.append(longer[:, y.shape[1] :])
-        self.new_sums += sums
-        return hidden
 
 
 def _pointwise(convolution: PointwiseConv, x: Tensor) -> Tensor:

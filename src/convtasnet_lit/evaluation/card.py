@@ -1,0 +1,191 @@
+"""The model card of a published network: what it is, what it was trained on, what it scored, and how to use it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from convtasnet_lit.config import Config
+from convtasnet_lit.evaluation.results import Results
+from convtasnet_lit.evaluation.tables import score_cell
+from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.weights.stored import StoredNetwork
+
+PAPER = "[Conv-TasNet](https://arxiv.org/abs/1809.07454)"
+CORPORA = {
+    "aishell3": "AISHELL-3 (OpenSLR SLR93), Mandarin read by native speakers",
+    "demo": "synthetic Mandarin by espeak-ng, no human speech",
+    "voices": "speech of 40 people in nine languages and more, from Debian packages",
+    "folder": "a corpus of the publisher's own",
+}
+METRICS = {
+    "si_sdr": "SI-SDR (dB)",
+    "sdr": "SDR (dB)",
+    "si_sdri": "SI-SDRi (dB)",
+    "sdri": "SDRi (dB)",
+    "pesq": "PESQ",
+    "stoi": "STOI",
+}
+
+
+def model_card(stored: StoredNetwork, name: str, licence: str, results: Results) -> str:
+    """Write the card as Markdown with the Hugging Face Hub's metadata on top.
+
+    Args:
+        stored: The network.
+        name: `user/name` on the Hub, or the folder, as `Separator.from_pretrained` will be given it.
+        licence: Of the weights, by the Hub's name, such as `apache-2.0`.
+        results: What the run left behind beside the network.
+    """
+    network = stored.build()
+    sections = [
+        f"---\n{yaml.safe_dump(_metadata(stored, name, licence, results), sort_keys=False)}---",
+        f"# {_title(name)}\n\n{_summary(stored)}",
+        _table(_architecture(network, stored)),
+        _data(stored),
+        *([] if results.config is None else [f"## Training\n\n{_table(_training(results.config, results))}"]),
+        *([] if results.scores is None else [_scores(results.scores)]),
+        _use(name),
+        _limits(stored),
+        f"## Licence\n\n{licence}. Recordings it was trained on keep their own licences.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _title(name: str) -> str:
+    return Path(name).absolute().name
+
+
+def _metadata(stored: StoredNetwork, name: str, licence: str, results: Results) -> dict[str, Any]:
+    """The block that the Hub's search, widgets and leaderboards read."""
+    values: dict[str, Any] = {
+        "license": licence,
+        "library_name": "convtasnet_lit",
+        "pipeline_tag": "audio-to-audio",
+        "tags": ["audio", "speech-separation", "audio-source-separation", "conv-tasnet"],
+    }
+    if results.scores is None:
+        return values
+    scores, corpus = results.scores["scores"]["all"], results.scores["corpus"]
+    metrics = [{"type": key, "name": METRICS[key], "value": round(scores[key]["mean"], 2)} for key in _scored(scores)]
+    dataset = {"type": corpus, "name": CORPORA.get(corpus, corpus), "split": results.scores["split"]}
+    result = {"task": {"type": "audio-to-audio", "name": "speech separation"}, "dataset": dataset, "metrics": metrics}
+    index = [{"name": _title(name), "results": [result]}]
+    return values | {"metrics": _scored(scores), "model-index": index}
+
+
+def _summary(stored: StoredNetwork) -> str:
+    speakers = _speakers(stored.fewest_speakers, stored.num_sources)
+    what = f"A {PAPER} that separates {speakers} from one channel at {stored.sample_rate} Hz"
+    if stored.origin == "convtasnet_lit":
+        return f"{what}, trained with convtasnet_lit."
+    return f"{what}. The weights are those of a network of {stored.origin}, converted for convtasnet_lit."
+
+
+def _architecture(network: ConvTasNet, stored: StoredNetwork) -> dict[str, str]:
+    size = sum(parameter.numel() for parameter in network.parameters())
+    listed = ", ".join(f"{key} {value}" for key, value in stored.arguments.items())
+    return {
+        "parameters": f"{size:,}",
+        "receptive field": f"{network.receptive_field_seconds(stored.sample_rate):.2f} s",
+        "arguments of `ConvTasNet`": listed,
+    }
+
+
+def _data(stored: StoredNetwork) -> str:
+    if not stored.corpus:
+        return f"## Data\n\nThe file of {stored.origin} does not say what it was trained on."
+    met = f"\n\n{len(stored.speakers)} speakers were heard in training and validation." if stored.speakers else ""
+    disjoint = "Splits are by speaker: nobody of the test set was heard in training or validation."
+    return f"## Data\n\n{_corpus(stored.corpus)}, at {stored.sample_rate} Hz.{met} {disjoint}"
+
+
+def _training(config: Config, results: Results) -> dict[str, str]:
+    data, augment, trainer, optimizer = config.data, config.augment, config.trainer, config.optimizer
+    batch = data.mixtures_per_batch * trainer.accumulate_grad_batches * trainer.devices * trainer.num_nodes
+    speed = f"speed 1 ± {augment.speed_range}" if augment.speed_range else "no speed change"
+    snr = f"SNR ± {augment.snr_range_db} dB in {augment.snr_probability:.0%}" if augment.snr_probability else "no SNR"
+    rows = {
+        "mixtures an epoch": f"{data.train_mixtures:,} of {data.segment}, drawn anew each epoch",
+        "levels": f"U(-{data.level_range_db}, {data.level_range_db}) dB relative to the first speaker",
+        "normalization": "mixtures at -25 dBFS" if data.normalize else "none",
+        "augmentation": f"{'random crop' if augment.random_crop else 'no random crop'}, {speed}, {snr}",
+        "loss": f"negative {'SNR' if data.mixed_counts else 'SI-SDR'} of the best permutation",
+        "effective batch": f"{batch}, in {trainer.precision.name}",
+        "optimizer": f"Adam, learning rate {optimizer.lr:g}, {config.schedule.name.name}, "
+        f"gradients clipped at norm {trainer.gradient_clip_norm:g}",
+        "seed": f"{config.seed}",
+    }
+    return rows | {"checkpoint": results.progress} if results.progress else rows
+
+
+def _scores(report: Mapping[str, Any]) -> str:
+    names = _scored(report["scores"]["all"])
+    header = ["mixtures of", "number", *(METRICS[name] for name in names)]
+    rows = [
+        [group, str(scores["mixtures"]), *(score_cell(scores.get(name)) for name in names)]
+        for group, scores in report["scores"].items()
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+    where = f"{_corpus(report['corpus'])}; {report['split']} speakers, mean and 95 % bootstrap interval over mixtures."
+    return "\n".join([f"## Results\n\n{where}\n", *lines, *_counting(report)])
+
+
+def _counting(report: Mapping[str, Any]) -> list[str]:
+    if "counting" not in report:
+        return []
+    share, interval = report["counting"]["accuracy"], report["counting"]["ci95"]
+    spread = f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval else ""
+    return ["", f"The number of speakers is found right in {share:.1%}{spread} of the mixtures."]
+
+
+def _use(name: str) -> str:
+    return f"""## Use
+
+```
+pip install 'convtasnet_lit[hub]'
+python -m convtasnet_lit.separate {name} meeting.wav --out apart
+```
+
+```python
+from convtasnet_lit.inference.separator import Separator
+
+separator = Separator.from_pretrained("{name}")
+print(separator.separate_file("meeting.wav", "apart"))  # one WAV a speaker
+```"""
+
+
+def _limits(stored: StoredNetwork) -> str:
+    counts = stored.fewest_speakers < stored.num_sources
+    gives = "those speakers that it hears" if counts else f"{stored.num_sources} outputs whatever is heard"
+    lines = [
+        f"It gives {gives}, and is meant for recordings of {_speakers(stored.fewest_speakers, stored.num_sources)}.",
+        f"It works at {stored.sample_rate} Hz: the outputs hold nothing above {stored.sample_rate / 2:g} Hz.",
+        "Which output holds whom is not fixed.",
+    ]
+    if stored.config is not None:
+        lines.append(
+            "It was trained on sums of single speakers' recordings; no noise, music or reverberation was added."
+        )
+    if stored.corpus == "demo":
+        lines.append("It has heard no human voice: its scores say nothing about real speech.")
+    if not stored.arguments.get("causal"):
+        lines.append("It is not causal: it needs the recording before it can begin.")
+    return "\n".join(["## Limits\n", *(f"- {line}" for line in lines)])
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())])
+
+
+def _scored(scores: Mapping[str, Any]) -> list[str]:
+    return [name for name in METRICS if name in scores]
+
+
+def _corpus(name: str) -> str:
+    return f"`{name}`: {CORPORA.get(name, 'a corpus')}"
+
+
+def _speakers(fewest: int, most: int) -> str:
+    return f"{most} speakers" if fewest == most else f"{fewest} to {most} speakers"

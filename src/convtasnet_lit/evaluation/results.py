@@ -1,0 +1,69 @@
+"""What a run left behind beside its network: settings, progress, scores."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from convtasnet_lit.config import Config, typed
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.weights.stored import StoredNetwork
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known of the training of a network and of its scores.
+
+    Args:
+        config: The training's; none for networks that were not trained here.
+        progress: Which epoch of how many the network is of, and its validation scores; empty where unknown.
+        scores: What `evaluation-test/metrics.json` holds; none if this network was not evaluated.
+    """
+
+    config: Config | None = None
+    progress: str = ""
+    scores: Mapping[str, Any] | None = None
+
+
+def results_of(stored: StoredNetwork) -> Results:
+    """Collect what stands in the folder of a network's run.
+
+    Args:
+        stored: The network; of one that was not trained here nothing is known.
+
+    Raises:
+        InputError: A file of the run is damaged.
+    """
+    if stored.config is None:
+        return Results()
+    run, config = stored.file.parent.parent, typed(Config, stored.config)
+    return Results(config, _progress(run / "history.csv", stored.epoch), _scores(run, stored))
+
+
+def _progress(history: Path, epoch: int | None) -> str:
+    if epoch is None or not history.is_file():
+        return ""
+    try:
+        table = pd.read_csv(history).set_index("epoch")
+        scores = table.loc[epoch].filter(like="val/")
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{history}: has no row of epoch {epoch}, or is damaged") from error
+    listed = ", ".join(f"{str(name).removeprefix('val/')} {value:.2f}" for name, value in scores.items())
+    return f"epoch {epoch + 1} of {len(table)}; validation {listed}"
+
+
+def _scores(run: Path, stored: StoredNetwork) -> Mapping[str, Any] | None:
+    """Those of this very network: another checkpoint of the run, or an older one of its name, may have been scored."""
+    path = run / "evaluation-test" / "metrics.json"
+    if not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        same = Path(report["checkpoint"]).name == stored.file.name
+        same &= report.get("epoch", stored.epoch) == stored.epoch
+        return report if same else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not as convtasnet_lit.evaluate writes it, perhaps cut short") from error

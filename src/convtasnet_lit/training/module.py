@@ -1,0 +1,139 @@
+"""The LightningModule: network, loss, metrics, optimizer and schedule."""
+
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from convtasnet_lit.config import Config, OptimizerConfig, Precision, ScheduleName, typed
+from convtasnet_lit.mixing.dataset import Mixture
+from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.training.losses import counting_pit_loss, pit_loss
+from convtasnet_lit.training.metrics import SeparationMetrics
+from convtasnet_lit.training.schedules import halving, warmup_cosine
+
+LOG_EVERY_BATCHES = 10  # masks are large, and reading them takes time
+
+
+class SeparationModule(LightningModule):
+    """Conv-TasNet, trained on the SI-SDR of the best permutation.
+
+    Args:
+        config: A whole `Config` as plain nested dicts (see `config.plain`), so that a checkpoint holds nothing but
+            tensors and plain values.
+
+    Example:
+        >>> from convtasnet_lit.config import Config, plain
+        >>> module = SeparationModule(plain(Config()))
+        >>> module(torch.randn(1, 16000)).shape
+        torch.Size([1, 2, 16000])
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.config = typed(Config, config)
+        data = self.config.data
+        self.network = ConvTasNet(data.num_speakers, **config["model"])
+        self.network.memory = self.config.trainer.memory.name
+        self._separate = self.network.separate_with_masks
+        if self.config.trainer.compile:
+            self._separate = torch.compile(self._separate)
+        self._loss = counting_pit_loss if data.mixed_counts else pit_loss
+        self.validation_loss = MeanMetric()
+        self.validation_metrics = SeparationMetrics([metric.name for metric in self.config.metrics], data.sample_rate)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(batch, samples) -> (batch, sources, samples)."""
+        estimates: Tensor = self.network(mixture)
+        return estimates
+
+    def training_step(self, batch: Mixture, batch_index: int) -> Tensor:
+        """Return the loss of a batch."""
+        mixture = batch.mixture
+        estimates, masks = self._separate(mixture)
+        observed = observations(mixture, masks.detach()) if batch_index % LOG_EVERY_BATCHES == 0 else {}
+        del masks  # they are not needed to go back, and large
+        loss = self._loss(estimates, batch.sources)
+        self.log("train/step_loss", loss)  # of this process alone: the others are waited for once an epoch
+        averaged = {"train/loss": loss} | observed
+        self.log_dict(averaged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(mixture))
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the gradient norm before it is clipped."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.log("train/gradient_norm", get_total_norm(gradients), on_step=False, on_epoch=True, sync_dist=True)
+
+    def validation_step(self, batch: Mixture, batch_index: int) -> None:
+        """Score whole mixtures."""
+        mixture = batch.mixture
+        estimates = self.network(mixture)
+        self.validation_loss.update(self._loss(estimates, batch.sources), len(mixture))
+        self.validation_metrics.update(estimates, batch.sources, mixture)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all processes, and lower the rate where they stand still."""
+        loss = self.validation_loss.compute()
+        scores = self.validation_metrics.compute()
+        values = {"val/loss": loss} | {f"val/{name}": value for name, value in scores.items()}
+        self.log_dict(values, prog_bar=True, sync_dist=True)
+        self.validation_loss.reset()
+        self.validation_metrics.reset()
+        if self.trainer.state.fn == "fit":
+            self.log("lr", self.optimizers().param_groups[0]["lr"], sync_dist=True)  # type: ignore[union-attr]
+            schedule = self.lr_schedulers()
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(loss)
+
+    def configure_optimizers(self) -> Any:
+        """Adam, and the schedule the configuration names."""
+        # in another precision Lightning refuses to clip gradients before a fused step
+        fused = self.config.trainer.precision is Precision.fp32
+        optimizer, schedule = make_adam(self.network, self.config.optimizer, fused), self.config.schedule
+        if schedule.name is ScheduleName.halving:
+            plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+        steps = int(self.trainer.estimated_stepping_batches)
+        cosine = warmup_cosine(optimizer, steps, schedule.warmup_fraction)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Leave the plateau to `on_validation_epoch_end`.
+
+        Lightning would take its step only after the epoch's checkpoint was written; a run resumed from it would have
+        missed one.
+        """
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+
+def make_adam(network: ConvTasNet, settings: OptimizerConfig, fused: bool = False) -> Adam:
+    """Build the optimizer of a run.
+
+    Args:
+        network: What it trains.
+        settings: Its rate, betas, epsilon and decay.
+        fused: Update all weights in one kernel.
+    """
+    betas, decay = (settings.beta1, settings.beta2), settings.weight_decay
+    return Adam(network.parameters(), settings.lr, betas, settings.eps, decay, fused=fused)
+
+
+def observations(mixture: Tensor, masks: Tensor) -> dict[str, Tensor]:
+    """Measure what the report's troubleshooting asks for: masks above 1, and a mixture RMS near 0.056.
+
+    Args:
+        mixture: (batch, samples).
+        masks: (batch, sources, filters, frames).
+    """
+    return {
+        "train/mask_max": masks.amax(),
+        "train/mask_share_above_1": (masks > 1).float().mean(),
+        "train/mixture_rms": torch.linalg.vector_norm(mixture, dim=-1).mean() / mixture.shape[-1] ** 0.5,
+    }

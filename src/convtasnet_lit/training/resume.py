@@ -1,0 +1,96 @@
+"""Going on with a run: from where, and whether it is the same run."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from convtasnet_lit.config import AUTO, Config, plain
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.training.budget import with_batch
+from convtasnet_lit.weights.checkpoint import checkpoint_config, read_checkpoint
+
+# These may differ between the parts of a run: they change neither the mixtures nor what a step does to the weights.
+_FREE = {
+    "name",
+    "resume",
+    "trainer.max_epochs",
+    "trainer.gpu_gb",
+    "trainer.effective_batch_size",  # batch and accumulation are compared
+    "trainer.progress_bar",
+    "trainer.accelerator",
+    "trainer.memory",
+    "trainer.tf32",
+    "trainer.compile",
+    "data.num_workers",
+    "data.download",
+    "data.store",
+    "logger.name",
+    "logger.project",
+}
+
+
+def resume_point(config: Config, folder: Path) -> Path | None:
+    """Return the checkpoint to go on from, if the run is to be resumed and has one.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+
+    Raises:
+        InputError: The folder holds a run and `resume` is not set, or that run had other settings.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.exists():
+        return None
+    if not config.resume and is_first_process():
+        raise InputError(f"{folder}: holds a run; add resume=true to go on with it, or name=OTHER for another one")
+    before, now = flat(checkpoint_config(read_checkpoint(last), last)), flat(plain(config))
+    changed = [key for key in now if key not in _FREE and now[key] != before.get(key)]
+    if changed and config.resume:
+        key = changed[0]
+        raise InputError(f"{key}: {now[key]}, but {folder} was trained with {before.get(key)}; choose another name=...")
+    rank_zero_info(f"going on from {last}")
+    return last
+
+
+def keep_batch(config: Config, folder: Path) -> Config:
+    """Let a run that goes on with `data.batch_size=auto` keep the batch it has, on whatever card.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+
+    Raises:
+        InputError: Its checkpoint cannot be read.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    if config.data.batch_size != AUTO or not config.resume or not last.exists():
+        return config
+    before = checkpoint_config(read_checkpoint(last), last)
+    batch, accumulate = before["data"]["batch_size"], before["trainer"]["accumulate_grad_batches"]
+    same = batch * accumulate * config.trainer.devices * config.trainer.num_nodes == config.trainer.effective_batch_size
+    return with_batch(config, batch, accumulate) if same else config
+
+
+def is_first_process() -> bool:
+    """Whether this process was started by the user, and not by Lightning beside it."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name each value of a nested configuration by its full key.
+
+    Args:
+        config: Nested dicts.
+        prefix: Of the keys.
+
+    Example:
+        >>> flat({"seed": 0, "data": {"segment": "2s"}})
+        {'seed': 0, 'data.segment': '2s'}
+    """
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values

@@ -1,0 +1,194 @@
+"""The Lightning Trainer of a run: where it computes, what it logs, what it keeps."""
+
+import logging
+import os
+import sys
+import warnings
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.utilities import rank_zero_info
+
+from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision, TrainerConfig
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.training.callbacks import (
+    EpochHistory,
+    SaveOnInterrupt,
+    WholeCheckpointIO,
+    checkpoint_callback,
+)
+from convtasnet_lit.training.module import LOG_EVERY_BATCHES
+
+_LIGHTNING_PRECISION = {Precision.fp32: "32-true", Precision.fp16: "16-mixed", Precision.bf16: "bf16-mixed"}
+
+
+def make_trainer(config: Config, folder: Path) -> Trainer:
+    """Build the trainer of a run.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+
+    Raises:
+        InputError: The accelerator asked for is not there, or the logger's package is not installed.
+    """
+    settings = config.trainer
+    accelerator = pick_accelerator(settings.accelerator)
+    if accelerator == "cpu":
+        computed = "bfloat16" if pick_precision(settings) is Precision.bf16 else "float32"
+        reason = "" if settings.accelerator is Accelerator.cpu else ": no accelerator"
+        rank_zero_info(f"training on the CPU in {computed}{reason}")
+    torch.set_float32_matmul_precision("high" if settings.tf32 and accelerator == "gpu" else "highest")
+    if settings.compile:
+        rank_zero_info("compiling: the first step takes about a minute, less in the next run")
+    quiet_lightning()
+    return Trainer(
+        accelerator=accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(settings),
+        precision=_LIGHTNING_PRECISION[pick_precision(settings)],  # type: ignore[arg-type]
+        max_epochs=settings.max_epochs,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        gradient_clip_val=settings.gradient_clip_norm,
+        logger=make_logger(config, folder),
+        callbacks=make_callbacks(config, folder),
+        plugins=[WholeCheckpointIO()],
+        use_distributed_sampler=False,  # the data module shares mixtures out itself
+        num_sanity_val_steps=0,
+        log_every_n_steps=LOG_EVERY_BATCHES,
+        enable_progress_bar=settings.progress_bar and sys.stderr.isatty(),
+        enable_model_summary=False,
+    )
+
+
+def make_callbacks(config: Config, folder: Path) -> list[Callback]:
+    """Return what happens beside the steps.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+    """
+    checkpoints = folder / "checkpoints"
+    seconds = config.data.train_mixtures * config.data.segment_samples / config.data.sample_rate
+    return [
+        EpochHistory(folder / "history.csv", seconds),
+        EarlyStopping("val/loss", mode="min", patience=config.trainer.early_stopping_patience),
+        SaveOnInterrupt(checkpoints / "last.ckpt"),
+        checkpoint_callback(checkpoints),
+    ]
+
+
+def make_logger(config: Config, folder: Path) -> Logger:
+    """Return the logger the configuration names; W&B is offline where there is no API key, and never asks for one.
+
+    Args:
+        config: The run.
+        folder: Where it writes.
+    """
+    if config.logger.name is LoggerName.csv:
+        return CSVLogger(folder, name="csv")
+    if config.logger.name is LoggerName.tensorboard:
+        try:
+            return TensorBoardLogger(folder, name="tensorboard")
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "logger: tensorboard needs a package: pip install 'convtasnet_lit[tensorboard]'"
+            ) from error
+    offline = "WANDB_API_KEY" not in os.environ and not _logged_in()
+    run = sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # a resumed run goes on in the same dashboard
+    name = config.name or folder.name
+    return WandbLogger(name=name, save_dir=folder, id=run, project=config.logger.project, offline=offline)
+
+
+def pick_accelerator(asked: Accelerator) -> str:
+    """Return what to compute on: for `auto` a GPU if there is one.
+
+    Args:
+        asked: The setting.
+
+    Returns:
+        Lightning's name: `cpu`, `gpu` or `mps`.
+
+    Raises:
+        InputError: It is not here.
+    """
+    there = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = asked.name
+    if asked is Accelerator.auto:
+        name = "gpu" if there["gpu"] else "cpu"
+    if not there[name]:
+        raise InputError(f"accelerator: {name} is not here; use auto or cpu")
+    return name
+
+
+def pick_precision(settings: TrainerConfig) -> Precision:
+    """Return what to compute in: on a CPU float32, unless both the CPU and bfloat16 were asked for.
+
+    Args:
+        settings: The accelerator and the precision asked for.
+
+    Raises:
+        InputError: The accelerator is not here.
+    """
+    if pick_accelerator(settings.accelerator) != "cpu":
+        return settings.precision
+    # where a GPU was hoped for, its profile's precision is no wish for this processor
+    wanted = settings.accelerator is Accelerator.cpu and settings.precision is Precision.bf16
+    return Precision.bf16 if wanted else Precision.fp32
+
+
+def pick_device(asked: Accelerator) -> str:
+    """Return torch's name of what to compute on: `cpu`, `cuda` or `mps`.
+
+    Args:
+        asked: The setting.
+
+    Raises:
+        InputError: It is not here.
+    """
+    return {"gpu": "cuda"}.get(name := pick_accelerator(asked), name)
+
+
+def quiet_lightning() -> None:
+    """Silence advice that does not apply here; the data module keeps its place in an interrupted epoch itself."""
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*ended before the epoch ended and your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*The `srun` command is available.*")
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # Lightning 2.6 with torch 2.11
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{name}").addFilter(_is_not_chatter)
+
+
+def _is_not_chatter(record: logging.LogRecord) -> bool:
+    chatter = (
+        "GPU available",
+        "TPU available",
+        "Loading `train",
+        "\U0001f4a1 Tip",
+        "`weights_only` was not set",
+        "\nDetected KeyboardInterrupt",  # the doors say so
+    )
+    return not record.getMessage().startswith(chatter)
+
+
+def _strategy(settings: TrainerConfig) -> str | Strategy:
+    if settings.devices * settings.num_nodes == 1:
+        return "auto"
+    # Validation's shares may differ by one mixture, so forward must not wait for the other processes' buffers. torch
+    # 2.11 fails on a static graph whose first gradients are accumulated.
+    static = settings.accumulate_grad_batches == 1
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True, static_graph=static)
+
+
+def _logged_in() -> bool:
+    """Whether `wandb login` left a key in ~/.netrc; W&B itself would ask on the terminal."""
+    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    return netrc.is_file() and "api.wandb.ai" in netrc.read_text(encoding="utf-8", errors="ignore")

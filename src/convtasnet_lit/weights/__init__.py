@@ -1,0 +1,1 @@
+"""Trained networks on disk and on the Hub: our own, published ones, those of other toolkits."""

@@ -1,0 +1,131 @@
+"""Checkpoints on disk: written whole or not at all, read without running code from them."""
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.torch_version import TorchVersion
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import written_whole
+from convtasnet_lit.weights.stored import StoredNetwork
+
+torch.serialization.add_safe_globals([TorchVersion])  # a kind of string, by which Asteroid's files name torch's version
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint beside its place, then rename it into place.
+
+    Args:
+        checkpoint: Tensors and plain values.
+        path: Where it will stand.
+
+    Raises:
+        InputError: The disk is full or cannot be written; whatever stood there before still does.
+    """
+    buffer = io.BytesIO()  # torch reports a full disk as a failure of its own writer, without saying why
+    torch.save(checkpoint, buffer)
+    try:
+        with written_whole(path) as partial:
+            partial.write_bytes(buffer.getbuffer())
+    except OSError as error:
+        megabytes = buffer.getbuffer().nbytes / 1e6
+        raise InputError(
+            f"{path}: cannot write a checkpoint of {megabytes:.1f} MB: {error.strerror}; the one before it is intact"
+        ) from error
+
+
+def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read a checkpoint; a file that would run code is refused.
+
+    Args:
+        path: The file.
+        device: Where its tensors go.
+
+    Raises:
+        InputError: The file is missing, damaged, or holds more than tensors and plain values.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputError(f"{path}: there is no such checkpoint") from error
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: refused: not a file of tensors and plain values alone; another kind could run code"
+        ) from error
+    except Exception as error:  # a damaged file can make the reader stumble over anything
+        raise InputError(f"{path}: not a readable checkpoint, perhaps cut short") from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"{path}: holds a {type(checkpoint).__name__}, not a checkpoint")
+    return checkpoint
+
+
+def checkpoint_config(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the configuration a checkpoint was trained with, as plain nested dicts.
+
+    Args:
+        checkpoint: What `read_checkpoint` returned.
+        path: Named in the error.
+
+    Raises:
+        InputError: It was not made by this package's training.
+    """
+    try:
+        config: dict[str, Any] = checkpoint["hyper_parameters"]["config"]
+        if not {"num_speakers", "sample_rate", "normalize"} <= set(config["data"]) or "model" not in config:
+            raise KeyError("data")
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not made by convtasnet_lit.train: it has no hyper_parameters") from error
+    return config
+
+
+def trained_network(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
+    """Return the network of a checkpoint that training wrote.
+
+    Args:
+        checkpoint: What `read_checkpoint` returned.
+        path: Named in the error.
+
+    Raises:
+        InputError: It was not made by this package's training.
+    """
+    config = checkpoint_config(checkpoint, path)
+    data, prefix = config["data"], "network."
+    state = checkpoint.get("state_dict", {})
+    return StoredNetwork(
+        path,
+        "convtasnet_lit",
+        config["model"],
+        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)},
+        data["num_speakers"],
+        data.get("fewest_speakers") or data["num_speakers"],
+        data["sample_rate"],
+        data["normalize"],
+        data.get("corpus", ""),
+        tuple(checkpoint.get("MixtureDataModule", {}).get("speakers", ())),
+        config,
+        checkpoint.get("epoch"),
+    )
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint a path means: a file itself, or the best one of a run's folder.
+
+    Args:
+        path: A .ckpt file, or a folder that training wrote.
+
+    Raises:
+        InputError: There is none.
+    """
+    if path.is_file():
+        return path
+    for candidate in (path / "checkpoints" / "best.ckpt", path / "best.ckpt"):
+        if candidate.is_file():
+            return candidate
+    raise InputError(
+        f"{path}: neither a checkpoint nor the folder of a run (checkpoints/best.ckpt) or of a published network "
+        "(model.safetensors)"
+    )

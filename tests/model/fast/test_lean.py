@@ -1,0 +1,238 @@
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from convtasnet_lit.model.blocks import ConvBlock
+from convtasnet_lit.model.fast import kernels, lean, passes, products
+from convtasnet_lit.model.fast.passes import Hidden
+from convtasnet_lit.model.network import ConvTasNet
+
+SMALL = {"num_filters": 32, "bottleneck_channels": 16, "hidden_channels": 32, "skip_channels": 8, "num_blocks": 3}
+
+
+@pytest.fixture(params=["kernels", "passes"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With kernels and by convolutions, as on an AMD processor with a compiler; without, and by products."""
+    monkeypatch.setattr(products, "_AMD", request.param == "kernels")
+    if request.param == "passes":
+        monkeypatch.setattr(lean, "kernels_for", lambda x, precision: None)
+    elif kernels.kernels_for(torch.zeros(1)) is None:
+        pytest.skip("no C++ compiler here")
+
+
+def block_of(kernel_size: int = 3, dilation: int = 2, residual: bool = True) -> ConvBlock:
+    block = ConvBlock(4, 8, 6, kernel_size, dilation, "gLN", residual=residual).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter)  # slopes and norm weights of either sign, too
+    return block
+
+
+def outputs_and_gradients(compute: Callable[..., tuple[Tensor, Tensor]], block: ConvBlock, frames: int) -> list[Tensor]:
+    torch.manual_seed(1)
+    x, x_weights = (torch.randn(3, 4, frames, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    skips, skip_weights = (torch.randn(3, 6, frames, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    outputs = compute(x, skips)
+    loss = (outputs[0] * x_weights).sum() + (outputs[1] * skip_weights).sum()
+    return [*outputs, *torch.autograd.grad(loss, [x, skips, *block.parameters()])]
+
+
+def lean_forward(block: ConvBlock, x: Tensor, skips: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
+    state = block.forward_lean(torch.cat([x, skips], 1), recompute)
+    return (x, state) if block.residual is None else (state[:, :4], state[:, 4:])
+
+
+@pytest.mark.usefixtures("_either_way")
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize(
+    ("kernel_size", "dilation", "residual", "frames"),
+    [(3, 1, True, 50), (3, 4, False, 50), (5, 2, True, 17), (3, 64, True, 40), (1, 1, True, 1)],
+)
+def test_a_lean_block_equals_the_plain_one(
+    kernel_size: int, dilation: int, residual: bool, frames: int, recompute: bool
+) -> None:
+    block = block_of(kernel_size, dilation, residual)
+    plain = outputs_and_gradients(block, block, frames)
+    found = outputs_and_gradients(lambda x, skips: lean_forward(block, x, skips, recompute), block, frames)
+    for ours, theirs in zip(found, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_gradients_are_those_of_finite_differences() -> None:
+    block = block_of()
+    inputs = [torch.randn(2, channels, 9, dtype=torch.float64, requires_grad=True) for channels in (4, 6)]
+    assert torch.autograd.gradcheck(lambda x, s, *_: lean_forward(block, x, s, True), [*inputs, *block.parameters()])
+
+
+def whole_gradient(network: ConvTasNet, mixture: Tensor, memory: str) -> tuple[Tensor, Tensor]:
+    network.memory = memory
+    network.zero_grad()
+    estimates = network(mixture)
+    estimates.float().square().mean().backward()
+    return estimates.detach(), torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+
+
+@pytest.mark.usefixtures("_either_way")
+@pytest.mark.parametrize("memory", ["lean", "checkpoint"])
+@pytest.mark.parametrize("sizes", [{}, {"norm": "cLN", "causal": True}, {"mask_activation": "softmax"}])
+def test_a_network_is_the_same_in_float32_whatever_it_keeps(sizes: dict[str, object], memory: str) -> None:
+    network, mixture = ConvTasNet(**SMALL, **sizes), torch.randn(2, 3000)  # type: ignore[arg-type]
+    estimates, gradient = whole_gradient(network, mixture, memory)
+    plain_estimates, plain_gradient = whole_gradient(network, mixture, "plain")
+    assert torch.linalg.norm(estimates - plain_estimates) < 1e-5 * torch.linalg.norm(plain_estimates)
+    assert torch.linalg.norm(gradient - plain_gradient) < 1e-4 * torch.linalg.norm(plain_gradient)
+
+
+@pytest.mark.usefixtures("_either_way")
+@pytest.mark.parametrize("memory", ["lean", "checkpoint"])
+def test_autocast_computes_in_bfloat16_and_stays_near_float32(memory: str) -> None:
+    network, mixture = ConvTasNet(**SMALL), torch.randn(2, 3000)
+    _, exact = whole_gradient(network, mixture, "plain")
+    with torch.autocast("cpu", torch.bfloat16):
+        _, plain = whole_gradient(network, mixture, "plain")
+        estimates, gradient = whole_gradient(network, mixture, memory)
+    assert estimates.dtype == torch.bfloat16
+    error, plain_error = (torch.linalg.norm(g - exact) / torch.linalg.norm(exact) for g in (gradient, plain))
+    assert error < 1.2 * plain_error + 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernels_compute_what_the_passes_do(dtype: torch.dtype) -> None:
+    compiled = kernels.kernels_for(torch.zeros(1, dtype=dtype))
+    if compiled is None:
+        pytest.skip("no C++ compiler here")
+    channel, table, slope = torch.randn(4), torch.randn(2, 4), torch.tensor([0.3])
+    hidden = Hidden(channel, slope, table, table + 1, torch.randn(4, 3), channel, slope, dilation=4, left=4)
+    y, gradient = torch.randn(2, 2, 4, 50).to(dtype)
+    given = y, hidden, table, table - 1
+    pairs = [
+        (compiled.moments(y, channel, slope), passes.moments(y, channel, slope)),
+        (compiled.mix(y, hidden), passes.mix(y, hidden)),
+        (compiled.mix_backward(gradient.clone(), *given), passes.mix_backward(gradient.clone(), *given)),
+        (compiled.expand_backward(gradient.clone(), *given), passes.expand_backward(gradient.clone(), *given)),
+    ]
+    rounding = 1e-5 if dtype == torch.float32 else 1e-2  # bfloat16 holds eight bits
+    for found, expected in pairs:
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert torch.linalg.norm((ours - theirs).float()) < rounding * torch.linalg.norm(theirs.float())
+    assert compiled.mix(y, hidden, overwrite=True)[0].data_ptr() == y.data_ptr()
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_autocast_leaves_a_float64_network_alone() -> None:
+    network, mixture = ConvTasNet(**SMALL).double(), torch.randn(1, 400, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(mixture).dtype == torch.float64
+
+
+@pytest.mark.usefixtures("_either_way")
+@pytest.mark.parametrize("memory", ["lean", "checkpoint"])
+def test_going_back_twice_doubles_the_gradient(memory: str) -> None:
+    """What was kept is read, never written over."""
+    network = ConvTasNet(**SMALL)
+    network.memory = memory
+    loss = network(torch.randn(1, 1000)).square().mean()
+    parameters = list(network.parameters())
+    once = torch.autograd.grad(loss, parameters, retain_graph=True)
+    again = torch.autograd.grad(loss, parameters)
+    for first, second in zip(once, again, strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("_either_way")
+@pytest.mark.parametrize("batch", [1, 2])
+def test_without_gradients_it_is_the_same_and_leaves_the_mixture_alone(batch: int) -> None:
+    network, mixture = ConvTasNet(**SMALL), torch.randn(batch, 3000)
+    before = mixture.clone()
+    with torch.inference_mode():
+        lean_estimates = network(mixture)
+        network.memory = "plain"
+        torch.testing.assert_close(lean_estimates, network(mixture), rtol=1e-4, atol=1e-5)
+    assert torch.equal(mixture, before)
+
+
+def test_a_network_in_half_precision_does_not_overflow() -> None:
+    network = ConvTasNet(**SMALL).bfloat16().half()
+    with torch.inference_mode():
+        assert network(torch.randn(1, 480_000).half()).isfinite().all()
+
+
+def test_second_derivatives_are_refused() -> None:
+    network = ConvTasNet(**SMALL)
+    (gradient,) = torch.autograd.grad(
+        network(torch.randn(1, 400)).sum(), network.encoder.filters.weight, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
+def test_batch_norm_is_not_recomputed() -> None:
+    with pytest.raises(ValueError, match="count batches twice"):
+        ConvTasNet(**SMALL, norm="BN").memory = "checkpoint"
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch's compiler about itself
+@pytest.mark.parametrize("memory", ["lean", "checkpoint"])
+def test_compiled_by_torch_it_is_the_same(memory: str) -> None:
+    network, mixture = ConvTasNet(**SMALL, num_repeats=1), torch.randn(2, 1000)
+    estimates, gradient = whole_gradient(network, mixture, memory)
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    compiled_estimates, compiled_gradient = whole_gradient(compiled, mixture, memory)  # type: ignore[arg-type]
+    torch.testing.assert_close(compiled_estimates, estimates, rtol=1e-4, atol=1e-5)
+    assert torch.linalg.norm(compiled_gradient - gradient) < 1e-4 * torch.linalg.norm(gradient)
+
+
+# As the paper's model at 16 kHz; torchaudio keeps 646 MB.
+@pytest.mark.parametrize(("memory", "megabytes"), [("plain", 700), ("lean", 130), ("checkpoint", 32)])
+def test_bytes_kept_for_the_backward_pass(memory: str, megabytes: float) -> None:
+    network, seconds = ConvTasNet(), 0.25
+    network.memory = memory
+    kept = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network(torch.randn(1, round(seconds * 16_000)))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    found = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
+    assert output.requires_grad
+    assert 0.5 * megabytes < found / seconds / 1e6 < megabytes
+
+
+@pytest.fixture
+def _no_kernels_loaded() -> Iterator[None]:
+    kernels._cpu_kernels.cache_clear()
+    yield
+    kernels._cpu_kernels.cache_clear()
+
+
+@pytest.mark.usefixtures("_no_kernels_loaded")
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+def test_without_a_compiler_it_works_and_says_so_once(
+    compiler: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CXX", compiler)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert ConvTasNet(**SMALL)(torch.randn(1, 100)).isfinite().all()
+    assert [record.getMessage()[:31] for record in caplog.records] == ["slower without compiled kernels"]
+
+
+@pytest.mark.usefixtures("_no_kernels_loaded")
+def test_kernels_are_compiled_once_and_kept(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kernels.kernels_for(torch.zeros(1)) is None:
+        pytest.skip("no C++ compiler here")
+    kernels._cpu_kernels.cache_clear()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = kernels._SOURCE, "-DREAL=float", "-DSTORED=float"
+    first = kernels._compiled(*source)
+    written = first.stat().st_mtime_ns
+    assert kernels._compiled(*source) == first
+    assert first.stat().st_mtime_ns == written
+    assert [file.name for file in first.parent.iterdir()] == [first.name]
