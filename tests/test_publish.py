@@ -16,8 +16,8 @@ import torchaudio
 from convtasnet_lit import publish
 from convtasnet_lit.config import Config, CorpusName
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.weights import hub
 from convtasnet_lit.weights.pretrained import load_pretrained
+from convtasnet_lit.weights.published import is_hub_id
 from tests.hub_server import TOKEN
 from tests.hub_server import hub as hub_server
 from tests.runs import write_run
@@ -132,7 +132,7 @@ def test_what_cannot_be_opened_is_one_line_and_publishes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "/nowhere", "shared") == 2
-    assert capsys.readouterr().err.startswith("error: /nowhere: neither a checkpoint")
+    assert capsys.readouterr().err.startswith("error: /nowhere: there is no such file or folder")
     assert not list(tmp_path.iterdir())
 
 
@@ -145,17 +145,17 @@ def test_without_the_extra_one_line_says_what_to_install(run: str, monkeypatch: 
 
 
 def test_a_hub_id_is_what_cannot_be_a_folder_here(run: str) -> None:
-    assert hub.is_hub_id("me/pair")
-    assert hub.is_hub_id("me/pair.v2@main")
+    assert is_hub_id("me/pair")
+    assert is_hub_id("me/pair.v2@main")
     for text in ("runs/typo", "./me/pair", "../me", "/me/pair", "~/pair", "pair", "a/b/c", "me/best.ckpt", "me/x.pth"):
-        assert not hub.is_hub_id(text)
+        assert not is_hub_id(text)
 
 
 def test_every_command_of_the_page_is_understood() -> None:
     page = (Path(__file__).parents[1] / "docs" / "sharing.md").read_text()
     lines = re.findall(r"^python -m convtasnet_lit\.publish (.*)$", page, re.MULTILINE)
     targets = [publish.arguments().parse_args(line.split()).target for line in lines]
-    assert [hub.is_hub_id(target) for target in targets] == [False, True, False]
+    assert [is_hub_id(target) for target in targets] == [False, True, False]
 
 
 ON_THE_HUB = f"""
@@ -194,8 +194,8 @@ def test_up_to_the_hub_and_down_again(run: str, tmp_path: Path) -> None:
     with hub_server() as (address, there):
         said = on_the_hub(tmp_path, address, ON_THE_HUB)
     assert said[:3] == [f"{address}/me/pair", "True", "True"]
-    assert said[3] == "me/pair@v9: on the Hub there is no such revision"
-    assert said[4] == "me/none: neither here nor on the Hub, or not for your token to see"
+    assert said[3] == "me/pair@v9: the repository is on the Hub, but has no such revision"
+    assert said[4] == "me/none: no file or folder here, and no repository on the Hub that your token may see"
     assert said[5].startswith("you/pair: not published: Client error '401 Unauthorized'")
     assert len(said) == 6
     assert there.private == {"me/pair": True}
@@ -207,5 +207,5 @@ def test_without_a_network_one_line_says_so(run: str, tmp_path: Path) -> None:
     code = ON_THE_HUB.split("print")[0] + 'print(said(lambda: load_pretrained("me/pair")))'
     code += '\nprint(said(lambda: publish.publish("runs/first", "me/pair")))'
     down, up = on_the_hub(tmp_path, "http://127.0.0.1:9", code)
-    assert down.startswith("me/pair: not here, and the Hub did not answer")
+    assert down.startswith("me/pair: no file or folder here, and the Hub did not answer: ")
     assert up.startswith("me/pair: not published: ")

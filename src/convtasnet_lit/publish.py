@@ -9,12 +9,9 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.card import model_card
 from convtasnet_lit.evaluation.results import results_of
 from convtasnet_lit.files import built_whole
-from convtasnet_lit.weights.hub import is_hub_id, upload
 from convtasnet_lit.weights.pretrained import read_stored
-from convtasnet_lit.weights.published import may_make_way, write_published
+from convtasnet_lit.weights.published import CARD, is_hub_id, may_make_way, upload, write_published
 from convtasnet_lit.weights.stored import StoredNetwork
-
-CARD = "README.md"  # the Hub shows it as the network's page
 
 
 def publish(checkpoint: str, target: str, licence: str = "", private: bool = False) -> str:
@@ -42,7 +39,7 @@ def publish(checkpoint: str, target: str, licence: str = "", private: bool = Fal
                 _write(stored, card, Path(folder))
                 return upload(Path(folder), target, private)
         place = Path(target).resolve()
-        if place.exists() and not may_make_way(place, CARD):
+        if place.exists() and not may_make_way(place):
             raise InputError(f"{target}: holds what is no published network; name a folder that is new or empty")
         with built_whole(place, replace=True) as partial:
             _write(stored, card, partial)

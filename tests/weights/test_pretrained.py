@@ -190,7 +190,7 @@ def test_torchaudio_files_that_do_not_say_enough_are_refused(tmp_path: Path) -> 
         ({"format": 2}, "config.json: of format 2; this version of convtasnet_lit reads 1"),
         ({"sample_rate": "8k"}, "config.json: sample_rate: '8k' is not allowed; it must be of type int"),
         ({"normalized": None}, "config.json: normalized: None"),
-        ({"fewest_speakers": 3}, "fewest_speakers from 1 to num_sources"),
+        ({"fewest_speakers": 3}, "fewest_speakers: 3 is not allowed; it must be a whole number from 1 to 2"),
         ({"network": {"depth": 3}}, "make no ConvTasNet"),
         ({"network": {"num_filters": "many"}}, "make no ConvTasNet"),
         ({"network": {}}, "Missing key(s) in state_dict: "),
@@ -230,7 +230,7 @@ def test_a_foreign_file_that_would_run_code_is_refused(tmp_path: Path, monkeypat
 
 
 def test_a_path_that_is_not_there_keeps_its_error(tmp_path: Path) -> None:
-    assert_refused(tmp_path / "nowhere", "neither a checkpoint nor the folder of a run")
+    assert_refused(tmp_path / "nowhere", "there is no such file or folder")
     assert_refused(tmp_path, "neither a checkpoint nor the folder of a run")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from omegaconf.errors import OmegaConfBaseException
 
 from convtasnet_lit.config import Config, typed
 from convtasnet_lit.errors import InputError
@@ -20,7 +21,7 @@ class Results:
     Args:
         config: The training's; none for networks that were not trained here.
         progress: Which epoch of how many the network is of, and its validation scores; empty where unknown.
-        scores: What `evaluation-test/metrics.json` holds; none if this network was not evaluated.
+        scores: What `evaluation-test/metrics.json` holds; none if it is not of these very weights.
     """
 
     config: Config | None = None
@@ -35,12 +36,17 @@ def results_of(stored: StoredNetwork) -> Results:
         stored: The network; of one that was not trained here nothing is known.
 
     Raises:
-        InputError: A file of the run is damaged.
+        InputError: A file of the run is damaged, or the configuration is none.
     """
     if stored.config is None:
         return Results()
-    run, config = stored.file.parent.parent, typed(Config, stored.config)
-    return Results(config, _progress(run / "history.csv", stored.epoch), _scores(run, stored))
+    try:
+        config = typed(Config, stored.config)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{stored.file}: its configuration is none of convtasnet_lit: {str(error).splitlines()[0]}") from error
+    if stored.run is None:
+        return Results(config)
+    return Results(config, _progress(stored.run / "history.csv", stored.epoch), _scores(stored.run, stored))
 
 
 def _progress(history: Path, epoch: int | None) -> str:
@@ -49,21 +55,19 @@ def _progress(history: Path, epoch: int | None) -> str:
     try:
         table = pd.read_csv(history).set_index("epoch")
         scores = table.loc[epoch].filter(like="val/")
-    except (KeyError, ValueError) as error:
+        listed = ", ".join(f"{str(name).removeprefix('val/')} {value:.2f}" for name, value in scores.items())
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{history}: has no row of epoch {epoch}, or is damaged") from error
-    listed = ", ".join(f"{str(name).removeprefix('val/')} {value:.2f}" for name, value in scores.items())
     return f"epoch {epoch + 1} of {len(table)}; validation {listed}"
 
 
 def _scores(run: Path, stored: StoredNetwork) -> Mapping[str, Any] | None:
-    """Those of this very network: another checkpoint of the run, or an older one of its name, may have been scored."""
+    """Those of these very weights: another checkpoint of the run, or an older one of its name, may have been scored."""
     path = run / "evaluation-test" / "metrics.json"
     if not path.is_file():
         return None
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        same = Path(report["checkpoint"]).name == stored.file.name
-        same &= report.get("epoch", stored.epoch) == stored.epoch
-        return report if same else None
-    except (KeyError, TypeError, ValueError) as error:
+        report: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return report if report.get("weights") == stored.digest and report["scores"]["all"] else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not as convtasnet_lit.evaluate writes it, perhaps cut short") from error

@@ -9,8 +9,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.checkpoint import find_checkpoint, read_checkpoint, trained_network
 from convtasnet_lit.weights.foreign import foreign_network
-from convtasnet_lit.weights.hub import download, is_hub_id
-from convtasnet_lit.weights.published import CONFIG, WEIGHTS, read_published
+from convtasnet_lit.weights.published import CONFIG, WEIGHTS, download, is_hub_id, read_published
 from convtasnet_lit.weights.stored import StoredNetwork
 
 ASTEROID_WEIGHTS = "pytorch_model.bin"  # the name of Asteroid's file on the Hub
