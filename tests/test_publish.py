@@ -16,6 +16,7 @@ import torchaudio
 from convtasnet_lit import publish
 from convtasnet_lit.config import Config, CorpusName
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 from convtasnet_lit.weights.pretrained import load_pretrained
 from convtasnet_lit.weights.published import is_hub_id
 from tests.hub_server import TOKEN
@@ -92,6 +93,55 @@ def test_a_folder_that_holds_anything_else_is_left_alone(
         assert command(monkeypatch, run, target) == 2
         assert capsys.readouterr().err.startswith(f"error: {target}: holds what is no published network")
     assert names("shared") == {*FILES, "notes.txt"}
+
+
+def test_another_projects_folder_is_left_alone(run: str) -> None:
+    for number, config in enumerate(('{"architectures": ["Bert"]}', '{"format": 1}', "no JSON", "[]")):
+        folder = Path(f"theirs{number}")
+        folder.mkdir()
+        (folder / "config.json").write_text(config)
+        (folder / "README.md").write_text("theirs")
+        with pytest.raises(InputError, match="holds what is no published network"):
+            publish.publish(run, str(folder))
+        assert (folder / "README.md").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("name", ["README.md", "model.safetensors"])
+def test_a_folder_or_link_of_a_published_files_name_is_left_alone(name: str, run: str) -> None:
+    publish.publish(run, "shared")
+    kept = Path("shared", name)
+    kept.rename("mine")
+    kept.symlink_to(Path("mine").absolute())
+    with pytest.raises(InputError, match="holds what is no published network"):
+        publish.publish(run, "shared")
+    kept.unlink()
+    kept.mkdir()
+    (kept / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds what is no published network"):
+        publish.publish(run, "shared")
+    assert (kept / "notes.txt").exists()
+
+
+def test_what_lies_beside_the_target_is_left_alone(run: str) -> None:
+    for name in ("shared.partial", "shared.former"):
+        Path(name).mkdir()
+        Path(name, "notes.txt").write_text("mine")
+    for _ in range(2):
+        publish.publish(run, "shared")
+    assert names(".") == {"runs", "shared", "shared.partial", "shared.former"}
+    assert names("shared.partial") == names("shared.former") == {"notes.txt"}
+
+
+def test_a_configuration_that_is_none_of_ours_is_one_line(
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(run, "checkpoints", "best.ckpt")
+    saved = read_checkpoint(path)
+    saved["hyper_parameters"]["config"]["seed"] = "many"
+    write_checkpoint(saved, path)
+    assert command(monkeypatch, run, "shared") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not Path("shared").exists()
 
 
 def test_a_full_disk_leaves_what_was_there(run: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,9 @@ def refuse_known_speakers(data: MixtureDataModule, stored: StoredNetwork, split:
         raise InputError(f"data.test_speakers: {names} were in this network's training or validation")
     if not stored.recordings:
         how = "by their names alone" if stored.speakers else "not at all"
-        text = "%s: does not say which recordings it was trained on; that the test speakers are strangers was checked %s"
+        text = (
+            "%s: does not say which recordings it was trained on; that the test speakers are strangers was checked %s"
+        )
         logger.warning(text, stored.file, how)
 
 

@@ -43,7 +43,9 @@ def results_of(stored: StoredNetwork) -> Results:
     try:
         config = typed(Config, stored.config)
     except OmegaConfBaseException as error:
-        raise InputError(f"{stored.file}: its configuration is none of convtasnet_lit: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"{stored.file}: its configuration is none of convtasnet_lit: {str(error).splitlines()[0]}"
+        ) from error
     if stored.run is None:
         return Results(config)
     return Results(config, _progress(stored.run / "history.csv", stored.epoch), _scores(stored.run, stored))

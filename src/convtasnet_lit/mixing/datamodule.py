@@ -136,7 +136,11 @@ class MixtureDataModule(LightningDataModule):
             return {}
         progress = trainer.fit_loop.epoch_loop.batch_progress
         speakers = list(self.corpus.splits.train + self.corpus.splits.validation)
-        return {"speakers": speakers, "recordings": self._recordings, "batches_done": 0 if progress.is_last_batch else progress.current.ready}
+        return {
+            "speakers": speakers,
+            "recordings": self._recordings,
+            "batches_done": 0 if progress.is_last_batch else progress.current.ready,
+        }
 
     @cached_property
     def _recordings(self) -> list[str]:

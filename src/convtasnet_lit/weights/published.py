@@ -29,6 +29,7 @@ _KEYS = {
     "origin": str,
     "corpus": str,
     "speakers": list,
+    "recordings": str,
 }
 
 
@@ -87,7 +88,7 @@ def read_published(folder: Path) -> StoredNetwork:
         values["normalized"],
         values["corpus"],
         tuple(map(str, values["speakers"])),
-        tuple(str(values.get("recordings", "")).split()),
+        tuple(values["recordings"].split()),
     )
 
 
@@ -183,6 +184,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not written by convtasnet_lit.publish: it has no format")
     if values["format"] != FORMAT:
         raise InputError(f"{path}: of format {values['format']}; this version of convtasnet_lit reads {FORMAT}")
+    values.setdefault("recordings", "")  # versions before 0.2 did not write them
     for key, kind in _KEYS.items():
         if not isinstance(values.get(key), kind):
             raise InputError(f"{path}: {key}: {values.get(key)!r} is not allowed; it must be of type {kind.__name__}")
