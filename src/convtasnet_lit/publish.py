@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.card import model_card
-from convtasnet_lit.evaluation.results import results_of
 from convtasnet_lit.files import built_whole
 from convtasnet_lit.weights.pretrained import read_stored
 from convtasnet_lit.weights.published import CARD, is_hub_id, may_make_way, upload, write_published
@@ -32,7 +31,7 @@ def publish(checkpoint: str, target: str, licence: str = "", private: bool = Fal
     stored = read_stored(checkpoint)
     if not licence and stored.config is None:
         raise InputError(f"--licence: must be given, as {stored.file} was not trained here: that of its weights")
-    card = model_card(stored, target, licence or "apache-2.0", results_of(stored))
+    card = model_card(stored, target, licence or "apache-2.0")
     try:
         if is_hub_id(target):
             with TemporaryDirectory() as folder:

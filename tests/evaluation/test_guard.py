@@ -1,4 +1,4 @@
-"""Whom a network has met is known by what they said, wherever the corpus lies; and its file makes nothing on this disk."""
+"""Whom a network has met is known by what they said, wherever the corpus lies; its file makes nothing on this disk."""
 
 import logging
 import shutil

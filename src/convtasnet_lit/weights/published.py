@@ -112,7 +112,7 @@ def is_hub_id(text: str) -> bool:
     """Whether a text means a repository on the Hub: `user/name` or `user/name@revision`, where no folder `user` is.
 
     Args:
-        text: What a user gave, perhaps a path. `runs/...`, where training writes, and names of files never mean the Hub.
+        text: What a user gave, perhaps a path. `runs/...`, where training writes, and the name of a file mean none.
 
     Example:
         >>> is_hub_id("someone/convtasnet-8k@v1"), is_hub_id("/data/run"), is_hub_id("runs/experiment-dmo")
