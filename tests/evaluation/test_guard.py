@@ -121,12 +121,13 @@ def test_a_file_makes_nothing_where_it_names_a_place(kind: CorpusName, config: C
     for number in range(8):
         (there / "root" / f"S{number}").mkdir(parents=True)
         soundfile.write(there / "root" / f"S{number}" / "a.wav", bursts(0.6, number, 8000), 8000)
-    places = {"root": str(there / "root"), "store": str(there / "store"), "download": True}
-    run = write_run(replace(config, data=replace(config.data, corpus=kind, **places)), tmp_path / "run")
     before = sorted(there.rglob("*"))
-    with pytest.raises(InputError, match=r"^data\.(root|store): "):
-        refuse_known_speakers(evaluated_data(DataOverrides(), read_stored(run)), read_stored(run), Split.test)
-    assert sorted(there.rglob("*")) == before
+    for root in ("root", "missing"):
+        places = {"root": str(there / root), "store": str(there / "store"), "download": True}
+        run = write_run(replace(config, data=replace(config.data, corpus=kind, **places)), tmp_path / "run")
+        with pytest.raises(InputError, match=r"^data\.(root|store): "):
+            refuse_known_speakers(evaluated_data(DataOverrides(), read_stored(run)), read_stored(run), Split.test)
+        assert sorted(there.rglob("*")) == before
 
 
 def test_what_is_asked_for_is_made(config: Config, corpus: Path, tmp_path: Path) -> None:
