@@ -71,5 +71,6 @@ def _recognized(checkpoint: Mapping[str, Any], file: Path) -> StoredNetwork:
     ours = isinstance(settings, Mapping) and "config" in settings
     try:
         return (trained_network if ours else foreign_network)(checkpoint, file)
-    except (AttributeError, IndexError, RuntimeError, TypeError) as error:  # a value of another type than it should be
+    # a value of another type or size than it should be
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError) as error:
         raise InputError(f"{file}: not whole, or not as the toolkit that it names writes it ({error})") from error
