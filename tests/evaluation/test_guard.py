@@ -132,7 +132,7 @@ def test_a_file_makes_nothing_where_it_names_a_place(kind: CorpusName, config: C
 
 def test_what_is_asked_for_is_made(config: Config, corpus: Path, tmp_path: Path) -> None:
     run = write_run(replace(config, data=replace(config.data, store=str(tmp_path / "gone"))), tmp_path / "run")
-    with pytest.raises(InputError, match=f"is not there; add data.root={corpus} data.store={tmp_path / 'gone'} to"):
+    with pytest.raises(InputError, match=rf"^data\.(root|store): .*{tmp_path / 'gone'}"):
         _ = evaluated_data(DataOverrides(root=str(corpus)), read_stored(run)).corpus
     asked = DataOverrides(root=str(corpus), store=str(tmp_path / "new"))
     assert len(evaluated_data(asked, read_stored(run)).corpus.store.index)
