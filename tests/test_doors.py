@@ -345,10 +345,10 @@ def test_a_bad_setting_is_one_line_and_leaves_nothing(
     ("door", "arguments", "said"),
     [
         (evaluate.main, [], "checkpoint: must be given"),
-        (evaluate.main, ["checkpoint=/nowhere"], "/nowhere: neither a checkpoint nor the folder of a run"),
+        (evaluate.main, ["checkpoint=/nowhere"], "/nowhere: there is no such file or folder"),
         (evaluate.main, ["checkpoint=text.txt"], "text.txt: refused"),
         (evaluate.main, ["checkpoint=x", "split=train"], "split: train is not allowed"),
-        (separate.main, ["/nowhere", "a.wav"], "/nowhere: neither a checkpoint"),
+        (separate.main, ["/nowhere", "a.wav"], "/nowhere: there is no such file or folder"),
     ],
 )
 def test_a_bad_checkpoint_is_one_line(

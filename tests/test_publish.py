@@ -16,8 +16,9 @@ import torchaudio
 from convtasnet_lit import publish
 from convtasnet_lit.config import Config, CorpusName
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.weights import hub
+from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 from convtasnet_lit.weights.pretrained import load_pretrained
+from convtasnet_lit.weights.published import is_hub_id
 from tests.hub_server import TOKEN
 from tests.hub_server import hub as hub_server
 from tests.runs import write_run
@@ -94,6 +95,55 @@ def test_a_folder_that_holds_anything_else_is_left_alone(
     assert names("shared") == {*FILES, "notes.txt"}
 
 
+def test_another_projects_folder_is_left_alone(run: str) -> None:
+    for number, config in enumerate(('{"architectures": ["Bert"]}', '{"format": 1}', "no JSON", "[]")):
+        folder = Path(f"theirs{number}")
+        folder.mkdir()
+        (folder / "config.json").write_text(config)
+        (folder / "README.md").write_text("theirs")
+        with pytest.raises(InputError, match="holds what is no published network"):
+            publish.publish(run, str(folder))
+        assert (folder / "README.md").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("name", ["README.md", "model.safetensors"])
+def test_a_folder_or_link_of_a_published_files_name_is_left_alone(name: str, run: str) -> None:
+    publish.publish(run, "shared")
+    kept = Path("shared", name)
+    kept.rename("mine")
+    kept.symlink_to(Path("mine").absolute())
+    with pytest.raises(InputError, match="holds what is no published network"):
+        publish.publish(run, "shared")
+    kept.unlink()
+    kept.mkdir()
+    (kept / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds what is no published network"):
+        publish.publish(run, "shared")
+    assert (kept / "notes.txt").exists()
+
+
+def test_what_lies_beside_the_target_is_left_alone(run: str) -> None:
+    for name in ("shared.partial", "shared.former"):
+        Path(name).mkdir()
+        Path(name, "notes.txt").write_text("mine")
+    for _ in range(2):
+        publish.publish(run, "shared")
+    assert names(".") == {"runs", "shared", "shared.partial", "shared.former"}
+    assert names("shared.partial") == names("shared.former") == {"notes.txt"}
+
+
+def test_a_configuration_that_is_none_of_ours_is_one_line(
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(run, "checkpoints", "best.ckpt")
+    saved = read_checkpoint(path)
+    saved["hyper_parameters"]["config"]["seed"] = "many"
+    write_checkpoint(saved, path)
+    assert command(monkeypatch, run, "shared") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not Path("shared").exists()
+
+
 def test_a_full_disk_leaves_what_was_there(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     publish.publish(run, "shared")
     before = {path.name: path.read_bytes() for path in Path("shared").iterdir()}
@@ -132,7 +182,7 @@ def test_what_cannot_be_opened_is_one_line_and_publishes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert command(monkeypatch, "/nowhere", "shared") == 2
-    assert capsys.readouterr().err.startswith("error: /nowhere: neither a checkpoint")
+    assert capsys.readouterr().err.startswith("error: /nowhere: there is no such file or folder")
     assert not list(tmp_path.iterdir())
 
 
@@ -145,17 +195,17 @@ def test_without_the_extra_one_line_says_what_to_install(run: str, monkeypatch: 
 
 
 def test_a_hub_id_is_what_cannot_be_a_folder_here(run: str) -> None:
-    assert hub.is_hub_id("me/pair")
-    assert hub.is_hub_id("me/pair.v2@main")
+    assert is_hub_id("me/pair")
+    assert is_hub_id("me/pair.v2@main")
     for text in ("runs/typo", "./me/pair", "../me", "/me/pair", "~/pair", "pair", "a/b/c", "me/best.ckpt", "me/x.pth"):
-        assert not hub.is_hub_id(text)
+        assert not is_hub_id(text)
 
 
 def test_every_command_of_the_page_is_understood() -> None:
     page = (Path(__file__).parents[1] / "docs" / "sharing.md").read_text()
     lines = re.findall(r"^python -m convtasnet_lit\.publish (.*)$", page, re.MULTILINE)
     targets = [publish.arguments().parse_args(line.split()).target for line in lines]
-    assert [hub.is_hub_id(target) for target in targets] == [False, True, False]
+    assert [is_hub_id(target) for target in targets] == [False, True, False]
 
 
 ON_THE_HUB = f"""
@@ -194,8 +244,8 @@ def test_up_to_the_hub_and_down_again(run: str, tmp_path: Path) -> None:
     with hub_server() as (address, there):
         said = on_the_hub(tmp_path, address, ON_THE_HUB)
     assert said[:3] == [f"{address}/me/pair", "True", "True"]
-    assert said[3] == "me/pair@v9: on the Hub there is no such revision"
-    assert said[4] == "me/none: neither here nor on the Hub, or not for your token to see"
+    assert said[3] == "me/pair@v9: the repository is on the Hub, but has no such revision"
+    assert said[4] == "me/none: no file or folder here, and no repository on the Hub that your token may see"
     assert said[5].startswith("you/pair: not published: Client error '401 Unauthorized'")
     assert len(said) == 6
     assert there.private == {"me/pair": True}
@@ -207,5 +257,5 @@ def test_without_a_network_one_line_says_so(run: str, tmp_path: Path) -> None:
     code = ON_THE_HUB.split("print")[0] + 'print(said(lambda: load_pretrained("me/pair")))'
     code += '\nprint(said(lambda: publish.publish("runs/first", "me/pair")))'
     down, up = on_the_hub(tmp_path, "http://127.0.0.1:9", code)
-    assert down.startswith("me/pair: not here, and the Hub did not answer")
+    assert down.startswith("me/pair: no file or folder here, and the Hub did not answer: ")
     assert up.startswith("me/pair: not published: ")

@@ -9,12 +9,10 @@ from rich import print as show
 
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.evaluation.counts import summarize_counts
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
-from convtasnet_lit.evaluation.scores import score_mixtures, summarize
+from convtasnet_lit.evaluation.scores import score_mixtures, summarize, summarize_counts
 from convtasnet_lit.evaluation.tables import counting_table, score_table
 from convtasnet_lit.files import written_whole
-from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.plan import mixture_table
 from convtasnet_lit.training.trainer import pick_device
 from convtasnet_lit.weights.pretrained import read_stored
@@ -33,7 +31,7 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
         InputError: The checkpoint or the data cannot be used.
     """
     stored = read_stored(config.checkpoint)
-    data = MixtureDataModule(evaluated_data(config.data, stored))
+    data = evaluated_data(config.data, stored)
     refuse_known_speakers(data, stored, config.split)
     mixtures = data.fixed_mixtures(config.split)
     listed = data.write_list(mixtures, config.split)
@@ -48,6 +46,7 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     table = pd.concat([mixture_table(mixtures.specs, data.corpus.store.index), scores], axis=1)
     report = {
         "checkpoint": str(stored.file),
+        "weights": stored.digest,
         "epoch": stored.epoch,
         "corpus": data.data.corpus.name,
         "split": config.split.name,

@@ -7,14 +7,10 @@ from tempfile import TemporaryDirectory
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.card import model_card
-from convtasnet_lit.evaluation.results import results_of
 from convtasnet_lit.files import built_whole
-from convtasnet_lit.weights.hub import is_hub_id, upload
 from convtasnet_lit.weights.pretrained import read_stored
-from convtasnet_lit.weights.published import may_make_way, write_published
+from convtasnet_lit.weights.published import CARD, is_hub_id, may_make_way, upload, write_published
 from convtasnet_lit.weights.stored import StoredNetwork
-
-CARD = "README.md"  # the Hub shows it as the network's page
 
 
 def publish(checkpoint: str, target: str, licence: str = "", private: bool = False) -> str:
@@ -35,14 +31,14 @@ def publish(checkpoint: str, target: str, licence: str = "", private: bool = Fal
     stored = read_stored(checkpoint)
     if not licence and stored.config is None:
         raise InputError(f"--licence: must be given, as {stored.file} was not trained here: that of its weights")
-    card = model_card(stored, target, licence or "apache-2.0", results_of(stored))
+    card = model_card(stored, target, licence or "apache-2.0")
     try:
         if is_hub_id(target):
             with TemporaryDirectory() as folder:
                 _write(stored, card, Path(folder))
                 return upload(Path(folder), target, private)
         place = Path(target).resolve()
-        if place.exists() and not may_make_way(place, CARD):
+        if place.exists() and not may_make_way(place):
             raise InputError(f"{target}: holds what is no published network; name a folder that is new or empty")
         with built_whole(place, replace=True) as partial:
             _write(stored, card, partial)

@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from convtasnet_lit.evaluation.counts import summarize_counts
 from convtasnet_lit.evaluation.pictures import draw_curves, draw_spectrograms
-from convtasnet_lit.evaluation.scores import describe, interval, summarize
+from convtasnet_lit.evaluation.scores import describe, interval, summarize, summarize_counts
 from convtasnet_lit.evaluation.tables import counting_table, score_table
 
 

@@ -15,6 +15,7 @@ import torchaudio
 
 from convtasnet_lit.config import Config
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 from convtasnet_lit.weights.pretrained import load_pretrained, read_stored
 from convtasnet_lit.weights.published import write_published
 from tests.runs import write_run
@@ -122,16 +123,16 @@ def test_torchaudios_own_file_gives_torchaudios_output(
     ("changed", "said"),
     [
         ({"fb_name": "STFTFB"}, "fb_name: STFTFB"),
-        ({"stride": 4}, "stride: 4 cannot be opened; it must be half of kernel_size"),
-        ({"norm_type": "cLN"}, "norm_type: cLN cannot be opened; it must be gLN or cgLN or bN"),
-        ({"causal": True}, "norm_type: gLN cannot be opened; it must be cgLN"),
+        ({"stride": 4}, "stride: 4 is not allowed; it must be half of kernel_size"),
+        ({"norm_type": "cLN"}, "norm_type: cLN is not allowed; it must be gLN or cgLN or bN"),
+        ({"causal": True}, "norm_type: gLN is not allowed; it must be cgLN"),
         ({"skip_chan": 0}, "skip_chan: 0"),
         ({"mask_act": "tanh"}, "mask_act: tanh"),
         ({"encoder_activation": "prelu"}, "encoder_activation: prelu"),
         ({"encoder_activation": []}, "encoder_activation: []"),
         ({"sample_rate": None}, "sample_rate: None"),
-        ({"sample_rate": "8k"}, "sample_rate: 8k cannot be opened; it must be a whole number of Hz"),
-        ({"out_chan": 12}, "out_chan: 12 cannot be opened; it must be n_filters, 24"),
+        ({"sample_rate": "8k"}, "sample_rate: 8k is not allowed; it must be a whole number of Hz"),
+        ({"out_chan": 12}, "out_chan: 12 is not allowed; it must be n_filters, 24"),
         ({"n_filters": "many"}, "n_filters: many"),
         ({"hid_chan": 13}, "size mismatch for separator.blocks.0.expand.weight"),
     ],
@@ -155,7 +156,7 @@ def test_asteroid_files_without_what_they_should_hold_are_refused(
         ({"model_args": {k: v for k, v in saved["model_args"].items() if k != "sample_rate"}}, "without sample_rate"),
         ({"model_args": 3}, "model_args"),
         ({"state_dict": 3}, "not whole, or not as the toolkit that it names writes it"),
-        ({"state_dict": {}}, "state_dict"),
+        ({"state_dict": {}}, "4 blocks, but 0 weights"),
         ({"state_dict": {"head.weight": torch.zeros(1)}}, "head.weight"),
     ):
         torch.save(saved | broken, path)
@@ -190,8 +191,18 @@ def test_torchaudio_files_that_do_not_say_enough_are_refused(tmp_path: Path) -> 
         ({"format": 2}, "config.json: of format 2; this version of convtasnet_lit reads 1"),
         ({"sample_rate": "8k"}, "config.json: sample_rate: '8k' is not allowed; it must be of type int"),
         ({"normalized": None}, "config.json: normalized: None"),
-        ({"fewest_speakers": 3}, "fewest_speakers from 1 to num_sources"),
+        ({"fewest_speakers": 3}, "fewest_speakers: 3 is not allowed; it must be a whole number from 1 to 2"),
+        *(
+            ({"sample_rate": rate}, "config.json: sample_rate: " if isinstance(rate, float | str) else "sample_rate: ")
+            for rate in (1e30, 2**70, True, "abc", None, -1, 3999, float("nan"))
+        ),
+        ({"num_sources": True, "fewest_speakers": True}, "num_sources: True is not allowed"),
+        ({"num_sources": 10**12}, "num_sources: 1000000000000 is not allowed"),
+        ({"recordings": 3}, "recordings: 3 is not allowed"),
         ({"network": {"depth": 3}}, "make no ConvTasNet"),
+        ({"network": {"num_filters": 10**9}}, "make no ConvTasNet"),
+        ({"network": {"num_filters": 10**30}}, "make no ConvTasNet"),
+        ({"network": {"num_blocks": 10**9}}, "blocks, but"),
         ({"network": {"num_filters": "many"}}, "make no ConvTasNet"),
         ({"network": {}}, "Missing key(s) in state_dict: "),
     ],
@@ -200,6 +211,53 @@ def test_a_spoilt_config_json_is_one_line(changed: dict[str, Any], said: str, pu
     values = json.loads((published / "config.json").read_text())
     (published / "config.json").write_text(json.dumps(values | changed))
     assert_refused(published, said)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_weights_that_are_not_finite_are_refused(value: float, run: Path, published: Path) -> None:
+    path = run / "checkpoints" / "best.ckpt"
+    saved = read_checkpoint(path)
+    name = "separator.blocks.1.depthwise.weight"
+    saved["state_dict"][f"network.{name}"] = saved["state_dict"][f"network.{name}"].double()
+    saved["state_dict"][f"network.{name}"][3, 0, 1] = value  # 1e300: beyond float32
+    write_checkpoint(saved, path)
+    stored = read_stored(path)
+    write_published(stored, published)
+    for place, file in ((path, path), (published, published)):
+        assert_refused(place, f"{file}: {name} holds NaN or infinity")
+
+
+def test_a_weight_of_one_stored_number_is_not_blown_up(run: Path) -> None:
+    path = run / "checkpoints" / "best.ckpt"
+    saved = read_checkpoint(path)
+    saved["state_dict"]["network.encoder.filters.weight"] = torch.zeros(1).expand(10**12, 1, 40)
+    saved["hyper_parameters"]["config"]["model"]["num_filters"] = 10**12
+    torch.save(saved, path)
+    assert_refused(path, "encoder.filters.weight is larger than what the file holds of it")
+
+
+def test_a_configuration_with_an_interpolation_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hush")
+    path = run / "checkpoints" / "best.ckpt"
+    saved = read_checkpoint(path)
+    for group, key in (("data", "root"), ("logger", "project")):
+        config = saved["hyper_parameters"]["config"]
+        changed = config | {group: config[group] | {key: "${oc.env:SECRET}"}}
+        write_checkpoint(saved | {"hyper_parameters": {"config": changed}}, path)
+        assert_refused(path, "its configuration holds an interpolation")
+
+
+def test_a_config_json_that_never_ends_is_refused(published: Path) -> None:
+    config = published / "config.json"
+    config.unlink()
+    os.mkfifo(config)
+    assert_refused(published, "config.json: there is no such file")
+    config.unlink()
+    config.symlink_to("/dev/zero")
+    assert_refused(published, "config.json: there is no such file")
+    config.unlink()
+    config.write_text("[" * 100_000)
+    assert_refused(published, "config.json: not readable as JSON")
 
 
 def test_a_damaged_published_folder_is_one_line(published: Path) -> None:
@@ -229,8 +287,22 @@ def test_a_foreign_file_that_would_run_code_is_refused(tmp_path: Path, monkeypat
     assert not Path("pwned").exists()
 
 
-def test_a_path_that_is_not_there_keeps_its_error(tmp_path: Path) -> None:
-    assert_refused(tmp_path / "nowhere", "neither a checkpoint nor the folder of a run")
+def test_a_path_that_is_not_there_keeps_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # the Hub is not asked
+    Path("shared").mkdir()
+    for mistyped in (
+        "runs/experiment-dmo",
+        "shared/pair",
+        "./me/pair",
+        "me/best.ckpt",
+        "me/model.safetensors",
+        "训练/一",
+    ):
+        with pytest.raises(InputError) as refused:
+            load_pretrained(mistyped)
+        assert str(refused.value) == f"{Path(mistyped)}: there is no such file or folder in {tmp_path}"
+    assert_refused(tmp_path / "nowhere", "there is no such file or folder")
     assert_refused(tmp_path, "neither a checkpoint nor the folder of a run")
 
 

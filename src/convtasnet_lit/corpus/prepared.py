@@ -48,24 +48,26 @@ class PreparedCorpus:
         return np.flatnonzero(used)
 
 
-def prepare_corpus(data: DataConfig) -> PreparedCorpus:
+def prepare_corpus(data: DataConfig, may_prepare: bool = True) -> PreparedCorpus:
     """Provide a corpus, and prepare it unless that was done before.
 
     Args:
         data: Which corpus, where, at what rate, and how to split it.
+        may_prepare: Make, download or prepare the corpus where that was not done before; else refuse.
 
     Raises:
         InputError: The corpus is not there or damaged, a listed speaker is unknown, or the disk is full.
     """
     root = Path(data.root)
-    _provide(data.corpus, root, data.download)
+    if may_prepare:
+        _provide(data.corpus, root, data.download)
     recordings = _scan(data, root)
     chosen = select_speakers(recordings, data.max_speakers, keep=[*data.test_speakers, *data.validation_speakers])
     usable = [recording for recording in chosen if not recording.problem]
     _split(
         data, ((each.speaker, each.gender, each.part) for each in usable)
     )  # a misspelt speaker fails before the work
-    store = prepare_store(chosen, root, Path(data.store), data.corpus.name, data.sample_rate)
+    store = prepare_store(chosen, root, Path(data.store), data.corpus.name, data.sample_rate, may_prepare)
     rows = store.index[["speaker", "gender", "part"]].itertuples(index=False, name=None)
     return PreparedCorpus(store, _split(data, rows))
 

@@ -85,7 +85,9 @@ class Store:
         return np.multiply(self._flat[first : first + length], _INTO_UNIT, dtype=np.float32)
 
 
-def prepare_store(recordings: Sequence[Recording], root: Path, stores: Path, name: str, sample_rate: int) -> Store:
+def prepare_store(
+    recordings: Sequence[Recording], root: Path, stores: Path, name: str, sample_rate: int, may_write: bool = True
+) -> Store:
     """Write recordings into a store, or open the one made of them before.
 
     Whatever stops it, the same call goes on where it was. Its folder is named by a hash of what it is made of.
@@ -96,12 +98,15 @@ def prepare_store(recordings: Sequence[Recording], root: Path, stores: Path, nam
         stores: The folder of the prepared corpora.
         name: First part of the store's name.
         sample_rate: Of the store, in Hz.
+        may_write: Make a store that is not there; else refuse.
 
     Raises:
         InputError: The disk is full or cannot be written, or more than 1 % of the recordings cannot be used.
     """
     folder = stores / f"{name}-{sample_rate}hz-{_key(recordings, root, sample_rate)}"
     if not folder.exists():
+        if not may_write:
+            raise InputError(f"data.store: {folder} is not there; add data.root={root} data.store={stores} to make it")
         try:
             stores.mkdir(parents=True, exist_ok=True)
             with FileLock(stores / ".lock"):  # each uses every core, so one at a time

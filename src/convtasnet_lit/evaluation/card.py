@@ -1,13 +1,16 @@
 """The model card of a published network: what it is, what it was trained on, what it scored, and how to use it."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
+from omegaconf.errors import OmegaConfBaseException
 
-from convtasnet_lit.config import Config
-from convtasnet_lit.evaluation.results import Results
+from convtasnet_lit.config import Config, typed
+from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.tables import score_cell
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.stored import StoredNetwork
@@ -29,23 +32,28 @@ METRICS = {
 }
 
 
-def model_card(stored: StoredNetwork, name: str, licence: str, results: Results) -> str:
+def model_card(stored: StoredNetwork, name: str, licence: str) -> str:
     """Write the card as Markdown with the Hugging Face Hub's metadata on top.
+
+    What the run left behind beside the network is in it: settings, validation scores, and the test scores of these
+    very weights.
 
     Args:
         stored: The network.
         name: `user/name` on the Hub, or the folder, as `Separator.from_pretrained` will be given it.
         licence: Of the weights, by the Hub's name, such as `apache-2.0`.
-        results: What the run left behind beside the network.
+
+    Raises:
+        InputError: The network cannot be built, or a file of its run is damaged.
     """
-    network = stored.build()
+    network, scores = stored.build(), _test_scores(stored)
     sections = [
-        f"---\n{yaml.safe_dump(_metadata(stored, name, licence, results), sort_keys=False)}---",
+        f"---\n{yaml.safe_dump(_metadata(name, licence, scores), sort_keys=False)}---",
         f"# {_title(name)}\n\n{_summary(stored)}",
         _table(_architecture(network, stored)),
         _data(stored),
-        *([] if results.config is None else [f"## Training\n\n{_table(_training(results.config, results))}"]),
-        *([] if results.scores is None else [_scores(results.scores)]),
+        *([] if stored.config is None else [f"## Training\n\n{_table(_training(stored))}"]),
+        *([] if scores is None else [_scores(scores)]),
         _use(name),
         _limits(stored),
         f"## Licence\n\n{licence}. Recordings it was trained on keep their own licences.",
@@ -57,7 +65,7 @@ def _title(name: str) -> str:
     return Path(name).absolute().name
 
 
-def _metadata(stored: StoredNetwork, name: str, licence: str, results: Results) -> dict[str, Any]:
+def _metadata(name: str, licence: str, report: Mapping[str, Any] | None) -> dict[str, Any]:
     """The block that the Hub's search, widgets and leaderboards read."""
     values: dict[str, Any] = {
         "license": licence,
@@ -65,11 +73,11 @@ def _metadata(stored: StoredNetwork, name: str, licence: str, results: Results) 
         "pipeline_tag": "audio-to-audio",
         "tags": ["audio", "speech-separation", "audio-source-separation", "conv-tasnet"],
     }
-    if results.scores is None:
+    if report is None:
         return values
-    scores, corpus = results.scores["scores"]["all"], results.scores["corpus"]
+    scores, corpus = report["scores"]["all"], report["corpus"]
     metrics = [{"type": key, "name": METRICS[key], "value": round(scores[key]["mean"], 2)} for key in _scored(scores)]
-    dataset = {"type": corpus, "name": CORPORA.get(corpus, corpus), "split": results.scores["split"]}
+    dataset = {"type": corpus, "name": CORPORA.get(corpus, corpus), "split": report["split"]}
     result = {"task": {"type": "audio-to-audio", "name": "speech separation"}, "dataset": dataset, "metrics": metrics}
     index = [{"name": _title(name), "results": [result]}]
     return values | {"metrics": _scored(scores), "model-index": index}
@@ -101,7 +109,13 @@ def _data(stored: StoredNetwork) -> str:
     return f"## Data\n\n{_corpus(stored.corpus)}, at {stored.sample_rate} Hz.{met} {disjoint}"
 
 
-def _training(config: Config, results: Results) -> dict[str, str]:
+def _training(stored: StoredNetwork) -> dict[str, str]:
+    try:
+        config = typed(Config, stored.config)
+    except OmegaConfBaseException as error:
+        raise InputError(
+            f"{stored.file}: not a configuration of convtasnet_lit: {str(error).splitlines()[0]}"
+        ) from error
     data, augment, trainer, optimizer = config.data, config.augment, config.trainer, config.optimizer
     batch = data.mixtures_per_batch * trainer.accumulate_grad_batches * trainer.devices * trainer.num_nodes
     speed = f"speed 1 ± {augment.speed_range}" if augment.speed_range else "no speed change"
@@ -112,12 +126,38 @@ def _training(config: Config, results: Results) -> dict[str, str]:
         "normalization": "mixtures at -25 dBFS" if data.normalize else "none",
         "augmentation": f"{'random crop' if augment.random_crop else 'no random crop'}, {speed}, {snr}",
         "loss": f"negative {'SNR' if data.mixed_counts else 'SI-SDR'} of the best permutation",
-        "effective batch": f"{batch}, in {trainer.precision.name}",
+        "effective batch": f"{batch} mixtures",
         "optimizer": f"Adam, learning rate {optimizer.lr:g}, {config.schedule.name.name}, "
         f"gradients clipped at norm {trainer.gradient_clip_norm:g}",
         "seed": f"{config.seed}",
     }
-    return rows | {"checkpoint": results.progress} if results.progress else rows
+    return rows | _progress(stored)
+
+
+def _progress(stored: StoredNetwork) -> dict[str, str]:
+    """Which epoch of how many the network is of, and its validation scores."""
+    history = stored.run and stored.run / "history.csv"
+    if stored.epoch is None or history is None or not history.is_file():
+        return {}
+    try:
+        table = pd.read_csv(history).set_index("epoch")
+        scores = table.loc[stored.epoch].filter(like="val/")
+        listed = ", ".join(f"{str(name).removeprefix('val/')} {value:.2f}" for name, value in scores.items())
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{history}: has no row of epoch {stored.epoch}, or is damaged") from error
+    return {"checkpoint": f"epoch {stored.epoch + 1} of {len(table)}; validation {listed}"}
+
+
+def _test_scores(stored: StoredNetwork) -> Mapping[str, Any] | None:
+    """Those of these very weights: another checkpoint of the run, or an older one of its name, may have been scored."""
+    path = stored.run and stored.run / "evaluation-test" / "metrics.json"
+    if path is None or not path.is_file():
+        return None
+    try:
+        report: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return report if report.get("weights") == stored.digest and report["scores"]["all"] else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not as convtasnet_lit.evaluate writes it, perhaps cut short") from error
 
 
 def _scores(report: Mapping[str, Any]) -> str:

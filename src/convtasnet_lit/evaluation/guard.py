@@ -1,15 +1,22 @@
-"""What a network is evaluated on, and where that is written."""
+"""What a network is evaluated on, whether its test speakers are strangers to it, and where the scores are written."""
 
+import logging
 from pathlib import Path
 
-from convtasnet_lit.config import Config, DataConfig, DataOverrides, PrepareConfig, Split, plain, typed
+from convtasnet_lit.config import CorpusName, DataOverrides, PrepareConfig, Split, plain, typed
+from convtasnet_lit.corpus.marks import marks_of
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.weights.stored import StoredNetwork
 
+logger = logging.getLogger(__name__)
 
-def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> DataConfig:
-    """Return what a network was trained on, or the corpus asked for, with what else was asked for.
+
+def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> MixtureDataModule:
+    """Return the mixtures of what a network was trained on, or of the corpus asked for, with what else was asked for.
+
+    A corpus is made, downloaded or prepared only in places that were asked for: where a file names them, what is there
+    already is used, because anybody may have written the file.
 
     Args:
         overrides: What was asked for, None elsewhere.
@@ -23,16 +30,17 @@ def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> DataConfi
     if stored.config is None and "corpus" not in asked:
         raise InputError(f"data: {stored.file} holds no settings of a training; give a corpus such as data=voices")
     mixed = {"fewest_speakers": stored.fewest_speakers} if stored.fewest_speakers < stored.num_sources else {}
-    base = mixed if "corpus" in asked else plain(typed(Config, stored.config).data)
+    base = mixed if stored.config is None or "corpus" in asked else {**stored.config["data"], "download": False}
     kept = {"num_speakers": stored.num_sources, "sample_rate": stored.sample_rate, "normalize": stored.normalized}
     for key, value in kept.items():
         if asked.get(key, value) != value:
             raise InputError(f"data.{key}: {asked[key]}, but {stored.file} was trained with {value}")
-    return typed(PrepareConfig, {"data": {**base, **asked, **kept}}).data.at_absolute_paths()
+    data = typed(PrepareConfig, {"data": {**base, **asked, **kept}}).data.at_absolute_paths()
+    return MixtureDataModule(data, may_prepare="corpus" in asked or {"root", "store"} <= asked.keys())
 
 
 def refuse_known_speakers(data: MixtureDataModule, stored: StoredNetwork, split: Split) -> None:
-    """Refuse to call those test speakers whom this network has met.
+    """Refuse to call those test speakers whom this network has met, whatever they are called here.
 
     Args:
         data: What it is evaluated on.
@@ -42,16 +50,37 @@ def refuse_known_speakers(data: MixtureDataModule, stored: StoredNetwork, split:
     Raises:
         InputError: It has met some.
     """
-    met = set(stored.speakers) & set(data.corpus.splits.test)
-    if split is Split.test and met and _same_corpus(data.data, stored):
+    if split is not Split.test:
+        return
+    met = _heard_before(data, stored)
+    if _same_names(data, stored):
+        met |= set(stored.speakers) & set(data.corpus.splits.test)
+    if met:
         names = ", ".join(sorted(met)[:5])
         raise InputError(f"data.test_speakers: {names} were in this network's training or validation")
+    if not stored.recordings:
+        how = "by their names alone" if stored.speakers else "not at all"
+        text = (
+            "%s: does not say which recordings it was trained on; that the test speakers are strangers was checked %s"
+        )
+        logger.warning(text, stored.file, how)
 
 
-def _same_corpus(data: DataConfig, stored: StoredNetwork) -> bool:
-    """Whether equal names mean the same person."""
-    root = data.root if stored.config is None else stored.config["data"]["root"]
-    return (data.corpus.name, data.root) == (stored.corpus, root)
+def _heard_before(data: MixtureDataModule, stored: StoredNetwork) -> set[str]:
+    """The test speakers of whom there is a recording here that the network's training knows."""
+    if not stored.recordings:
+        return set()
+    store, rows, known = data.corpus.store, data.corpus.rows("test"), set(stored.recordings)
+    met = [row for row, mark in zip(rows, marks_of(store, rows), strict=True) if mark in known]
+    return set(store.index["speaker"].iloc[met])
+
+
+def _same_names(data: MixtureDataModule, stored: StoredNetwork) -> bool:
+    """Whether equal names mean the same person: in the folder of the training, or where there is nothing but names."""
+    if data.data.corpus.name != stored.corpus:
+        return False
+    same_root = stored.config is not None and stored.config["data"].get("root") == data.data.root
+    return same_root or (not stored.recordings and stored.corpus != CorpusName.folder.name)
 
 
 def output_folder(stored: StoredNetwork, checkpoint: str, split: Split) -> Path:
@@ -62,7 +91,7 @@ def output_folder(stored: StoredNetwork, checkpoint: str, split: Split) -> Path:
         checkpoint: What the user called it.
         split: The list it is evaluated on.
     """
-    if stored.config is not None:
-        return stored.file.parent.parent / f"evaluation-{split.name}"
+    if stored.run is not None:
+        return stored.run / f"evaluation-{split.name}"
     named = Path(checkpoint)
     return Path(f"evaluation-{named.stem if named.is_file() else named.name}-{split.name}")

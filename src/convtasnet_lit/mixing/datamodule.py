@@ -2,6 +2,7 @@
 
 import hashlib
 import signal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from convtasnet_lit.config import AugmentConfig, DataConfig, LengthMode, PairBalance, Split
+from convtasnet_lit.corpus.marks import marks_of_speakers
 from convtasnet_lit.corpus.prepared import PreparedCorpus, prepare_corpus
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
@@ -26,13 +28,17 @@ class MixtureDataModule(LightningDataModule):
         data: The corpus and its mixtures.
         augment: What is varied in training.
         seed: Of the training mixtures.
+        may_prepare: Make, download or prepare the corpus where that was not done before; else refuse.
 
     Raises:
         InputError: The corpus is missing or damaged, or has too few speakers.
     """
 
-    def __init__(self, data: DataConfig, augment: AugmentConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, data: DataConfig, augment: AugmentConfig | None = None, seed: int = 0, may_prepare: bool = True
+    ) -> None:
         super().__init__()
+        self.may_prepare = may_prepare
         self.data, self.augment, self.seed = data, augment or AugmentConfig(), seed
         self._corpus: PreparedCorpus | None = None
         self._fixed: dict[Split, FixedMixtures] = {}
@@ -55,7 +61,7 @@ class MixtureDataModule(LightningDataModule):
     def corpus(self) -> PreparedCorpus:
         """The prepared corpus; opened at first use."""
         if self._corpus is None:
-            self._corpus = prepare_corpus(self.data)
+            self._corpus = prepare_corpus(self.data, self.may_prepare)
         return self._corpus
 
     def training_mixtures(self) -> TrainingMixtures:
@@ -130,7 +136,16 @@ class MixtureDataModule(LightningDataModule):
             return {}
         progress = trainer.fit_loop.epoch_loop.batch_progress
         speakers = list(self.corpus.splits.train + self.corpus.splits.validation)
-        return {"speakers": speakers, "batches_done": 0 if progress.is_last_batch else progress.current.ready}
+        return {
+            "speakers": speakers,
+            "recordings": self._recordings,
+            "batches_done": 0 if progress.is_last_batch else progress.current.ready,
+        }
+
+    @cached_property
+    def _recordings(self) -> list[str]:
+        """Marks of recordings of those who are trained and validated on."""
+        return marks_of_speakers(self.corpus.store, self.corpus.splits.train + self.corpus.splits.validation)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on in the middle of an interrupted epoch."""

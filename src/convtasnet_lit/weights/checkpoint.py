@@ -71,7 +71,8 @@ def checkpoint_config(checkpoint: Mapping[str, Any], path: Path) -> dict[str, An
         path: Named in the error.
 
     Raises:
-        InputError: It was not made by this package's training.
+        InputError: It was not made by this package's training, or holds an interpolation, which could read this
+            machine's environment.
     """
     try:
         config: dict[str, Any] = checkpoint["hyper_parameters"]["config"]
@@ -79,6 +80,8 @@ def checkpoint_config(checkpoint: Mapping[str, Any], path: Path) -> dict[str, An
             raise KeyError("data")
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not made by convtasnet_lit.train: it has no hyper_parameters") from error
+    if "${" in repr(config):
+        raise InputError(f"{path}: its configuration holds an interpolation (${{...}}); only plain values are read")
     return config
 
 
@@ -94,7 +97,7 @@ def trained_network(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
     """
     config = checkpoint_config(checkpoint, path)
     data, prefix = config["data"], "network."
-    state = checkpoint.get("state_dict", {})
+    state, met = checkpoint.get("state_dict", {}), checkpoint.get("MixtureDataModule", {})
     return StoredNetwork(
         path,
         "convtasnet_lit",
@@ -105,9 +108,10 @@ def trained_network(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
         data["sample_rate"],
         data["normalize"],
         data.get("corpus", ""),
-        tuple(checkpoint.get("MixtureDataModule", {}).get("speakers", ())),
+        tuple(map(str, met.get("speakers", ()))),
+        tuple(map(str, met.get("recordings", ()))),
         config,
-        checkpoint.get("epoch"),
+        None if met.get("batches_done") else checkpoint.get("epoch"),
     )
 
 
@@ -125,6 +129,8 @@ def find_checkpoint(path: Path) -> Path:
     for candidate in (path / "checkpoints" / "best.ckpt", path / "best.ckpt"):
         if candidate.is_file():
             return candidate
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder{'' if path.is_absolute() else f' in {Path.cwd()}'}")
     raise InputError(
         f"{path}: neither a checkpoint nor the folder of a run (checkpoints/best.ckpt) or of a published network "
         "(model.safetensors)"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.weights.interchange import from_asteroid, from_torchaudio
 from convtasnet_lit.weights.stored import StoredNetwork
 
@@ -58,12 +58,12 @@ def foreign_network(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
 
 def _asteroid(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
     given = checkpoint["model_args"]
-    _require(checkpoint["model_name"] == "ConvTasNet", path, "model_name", checkpoint["model_name"], "ConvTasNet")
-    _require(isinstance(given, Mapping), path, "model_args", given, "the arguments of Asteroid's ConvTasNet")
+    require(checkpoint["model_name"] == "ConvTasNet", f"{path}: model_name", checkpoint["model_name"], "ConvTasNet")
+    require(isinstance(given, Mapping), f"{path}: model_args", given, "the arguments of Asteroid's ConvTasNet")
     for key in ("norm_type", "mask_act", "sample_rate"):
-        _require(key in given, path, "model_args", f"without {key}", "whole, as model.serialize() gives it")
+        require(key in given, f"{path}: model_args", f"without {key}", "whole, as model.serialize() gives it")
     for key in (*_SIZES, "n_src"):
-        _require(isinstance(given.get(key), int), path, key, given.get(key), "a whole number")
+        require(isinstance(given.get(key), int), f"{path}: {key}", given.get(key), "a whole number")
     _refuse_what_ours_cannot_be(given, path)
     arguments = {ours: given[theirs] for theirs, ours in _SIZES.items()} | {
         "norm": _NORMS[given["norm_type"]],
@@ -82,19 +82,21 @@ def _asteroid(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
 
 def _refuse_what_ours_cannot_be(given: Mapping[str, Any], path: Path) -> None:
     filters, stride, rate = given["n_filters"], given["kernel_size"] // 2, given["sample_rate"]
-    _require(given.get("fb_name", "free") in ("free", "FreeFB"), path, "fb_name", given.get("fb_name"), "free")
-    _require(given.get("stride", stride) in (stride, None), path, "stride", given.get("stride"), "half of kernel_size")
+    require(given.get("fb_name", "free") in ("free", "FreeFB"), f"{path}: fb_name", given.get("fb_name"), "free")
+    require(
+        given.get("stride", stride) in (stride, None), f"{path}: stride", given.get("stride"), "half of kernel_size"
+    )
     for key in ("in_chan", "out_chan"):
-        _require(given.get(key) in (filters, None), path, key, given.get(key), f"n_filters, {filters}")
-    _require(bool(given["skip_chan"]), path, "skip_chan", given["skip_chan"], "1 or more")
-    _require(given["mask_act"] in _MASK_ACTIVATIONS, path, "mask_act", given["mask_act"], "relu, sigmoid or softmax")
+        require(given.get(key) in (filters, None), f"{path}: {key}", given.get(key), f"n_filters, {filters}")
+    require(bool(given["skip_chan"]), f"{path}: skip_chan", given["skip_chan"], "1 or more")
+    require(given["mask_act"] in _MASK_ACTIVATIONS, f"{path}: mask_act", given["mask_act"], "relu, sigmoid or softmax")
     activation = given.get("encoder_activation")
-    _require(activation in list(_ENCODER_ACTIVATIONS), path, "encoder_activation", activation, "linear or relu")
+    require(activation in list(_ENCODER_ACTIVATIONS), f"{path}: encoder_activation", activation, "linear or relu")
     # where causal is asked for with another norm, Asteroid silently takes the channel-wise cLN
     norms = ["cgLN"] if given.get("causal") else list(_NORMS)
-    _require(given["norm_type"] in norms, path, "norm_type", given["norm_type"], " or ".join(norms))
+    require(given["norm_type"] in norms, f"{path}: norm_type", given["norm_type"], " or ".join(norms))
     whole = isinstance(rate, int | float) and rate >= 1 and rate % 1 == 0
-    _require(whole, path, "sample_rate", rate, "a whole number of Hz")
+    require(whole, f"{path}: sample_rate", rate, "a whole number of Hz")
 
 
 def _torchaudio(state: Mapping[str, Any], path: Path) -> StoredNetwork:
@@ -129,8 +131,3 @@ def _torchaudio(state: Mapping[str, Any], path: Path) -> StoredNetwork:
         "mask_activation": _MASK_ACTIVATION,
     }
     return StoredNetwork(path, "torchaudio", arguments, ours, sources, sources, _SAMPLE_RATE, False)
-
-
-def _require(holds: bool, path: Path, key: str, value: Any, allowed: str) -> None:
-    if not holds:
-        raise InputError(f"{path}: {key}: {value} cannot be opened; it must be {allowed}")

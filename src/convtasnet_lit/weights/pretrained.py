@@ -9,8 +9,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.checkpoint import find_checkpoint, read_checkpoint, trained_network
 from convtasnet_lit.weights.foreign import foreign_network
-from convtasnet_lit.weights.hub import download, is_hub_id
-from convtasnet_lit.weights.published import CONFIG, WEIGHTS, read_published
+from convtasnet_lit.weights.published import CONFIG, WEIGHTS, download, is_hub_id, read_published
 from convtasnet_lit.weights.stored import StoredNetwork
 
 ASTEROID_WEIGHTS = "pytorch_model.bin"  # the name of Asteroid's file on the Hub
@@ -72,5 +71,6 @@ def _recognized(checkpoint: Mapping[str, Any], file: Path) -> StoredNetwork:
     ours = isinstance(settings, Mapping) and "config" in settings
     try:
         return (trained_network if ours else foreign_network)(checkpoint, file)
-    except (AttributeError, IndexError, RuntimeError, TypeError) as error:  # a value of another type than it should be
+    # a value of another type or size than it should be
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError) as error:
         raise InputError(f"{file}: not whole, or not as the toolkit that it names writes it ({error})") from error

@@ -1,14 +1,17 @@
 """What a file says of a trained network, whoever made the file, and the network built from it."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import torch
+from safetensors.torch import save
 from torch import Tensor
 
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.model.network import ConvTasNet
 
 
@@ -27,8 +30,12 @@ class StoredNetwork:
         normalized: Whether it was trained on mixtures at -25 dBFS.
         corpus: What it was trained on; empty where the file does not say.
         speakers: Those it met in training and validation, as far as the file says.
+        recordings: Marks of some of their recordings (`corpus.marks`), as far as the file says.
         config: The whole configuration of the training; empty but for our own checkpoints.
-        epoch: Of the training, from 0; none but for our own checkpoints.
+        epoch: Of the training, from 0; none but for our own checkpoints at the end of an epoch.
+
+    Raises:
+        InputError: The rate or a number of speakers is none that audio can have.
     """
 
     file: Path
@@ -41,16 +48,44 @@ class StoredNetwork:
     normalized: bool
     corpus: str = ""
     speakers: tuple[str, ...] = ()
+    recordings: tuple[str, ...] = ()
     config: Mapping[str, Any] | None = None
     epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, low, high in (
+            ("sample_rate", 4_000, 192_000),
+            ("num_sources", 1, 100),
+            ("fewest_speakers", 1, self.num_sources),
+        ):
+            value = getattr(self, key)  # True is an int, too
+            whole = type(value) is int and low <= value <= high
+            require(whole, f"{self.file}: {key}", repr(value), f"a whole number from {low} to {high}")
+
+    @property
+    def run(self) -> Path | None:
+        """The folder of the run that wrote the file; none where it lies elsewhere, or was not written by training."""
+        folder = self.file.parent
+        return folder.parent if self.config is not None and folder.name == "checkpoints" else None
+
+    @property
+    def digest(self) -> str:
+        """A hash of the weights, by which scores are known to be those of this network."""
+        return hashlib.sha256(self.serialized()).hexdigest()[:16]
+
+    def serialized(self) -> bytes:
+        """Return the weights as the content of a safetensors file."""
+        weights = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in self.state.items()}
+        return save(weights, metadata={"format": "pt"})  # by which other readers know torch's tensors
 
     def build(self) -> ConvTasNet:
         """Build the network, in evaluation mode on the CPU.
 
         Raises:
-            InputError: The weights do not fit the arguments.
+            InputError: The weights do not fit the arguments, or are not finite.
         """
         try:
+            self._check_sizes()
             network = ConvTasNet(self.num_sources, **self.arguments)
             network.load_state_dict(self.state)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -58,4 +93,18 @@ class StoredNetwork:
             reason = lines[1] if "loading state_dict" in lines[0] else lines[0]  # torch's first line names no weight
             reason = shorten(reason, 160, placeholder=" ...")  # it can list hundreds of weights
             raise InputError(f"{self.file}: its weights and its settings make no ConvTasNet ({reason})") from error
+        for name, value in network.state_dict().items():
+            if not value.isfinite().all():
+                raise InputError(f"{self.file}: {name} holds NaN or infinity; its training did not end well")
         return network.eval()
+
+    def _check_sizes(self) -> None:
+        """Compare settings and weights before memory is taken for what the settings ask for."""
+        for name, value in self.state.items():
+            if value.numel() * value.itemsize > value.untyped_storage().nbytes():
+                raise ValueError(f"{name} is larger than what the file holds of it")
+        blocks = self.arguments.get("num_blocks", 1) * self.arguments.get("num_repeats", 1)
+        if blocks > len(self.state):
+            raise ValueError(f"{blocks} blocks, but {len(self.state)} weights")
+        with torch.device("meta"):
+            ConvTasNet(self.num_sources, **self.arguments).load_state_dict(self.state, assign=True)
