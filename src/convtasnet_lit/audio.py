@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -69,7 +70,7 @@ class AudioInput:
         if channel is not None and not 1 <= channel <= channels:
             raise InputError(f"{path}: there is no channel {channel}; it has {channels}")
         self.suffix, self.seconds = path.suffix, frames / self.sample_rate
-        if not soundfile.check_format(self.format, self.subtype):  # can be read, but not written
+        if not _can_be_written(self.sample_rate, self.format, self.subtype):
             self.format, self.subtype, self.suffix = "WAV", "PCM_16", ".wav"
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -90,9 +91,7 @@ class AudioInput:
             if read == 0:
                 raise UnusableError(self.path, "zero length: it holds no samples")
             if read < promised < _UNKNOWN_LENGTH:
-                raise UnusableError(
-                    self.path, f"truncated: its header promises {promised} frames, the file has {read}"
-                )
+                raise UnusableError(self.path, f"truncated: its header promises {promised} frames, the file has {read}")
 
 
 @contextmanager
@@ -107,6 +106,14 @@ def _refusing(path: Path) -> Iterator[None]:
 def _open(path: Path, mode: str = "r", **kind: Any) -> soundfile.SoundFile:
     """Open a file, also one whose name is not UTF-8, which soundfile takes as bytes alone."""
     return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path, mode, **kind)
+
+
+def _can_be_written(sample_rate: int, kind: str, subtype: str) -> bool:
+    try:  # soundfile.check_format says yes to some that libsndfile only reads, such as MPEG layer II
+        soundfile.SoundFile(BytesIO(), "w", sample_rate, channels=1, subtype=subtype, format=kind).close()
+    except (soundfile.SoundFileError, ValueError):
+        return False
+    return True
 
 
 def _check_whole(path: Path) -> None:

@@ -24,6 +24,17 @@ def test_gains_are_those_of_least_squares() -> None:
     np.testing.assert_allclose(level.gains(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("decibels", [-40, -60, -80])
+def test_estimates_that_hardly_differ_are_not_blown_up_to_fit_what_both_lack(decibels: int) -> None:
+    rng = np.random.default_rng(0)
+    mixture, lacking, noise = rng.normal(0, [[0.1], [0.03], [0.03]], (3, 16_000))
+    difference = 10 ** (decibels / 20) * (lacking + noise)
+    estimates = (mixture - lacking) / 2 + np.stack((difference, -difference))
+    levelled = at_mixture_level(7 * estimates * np.array([[1.0], [-0.1]]), mixture)
+    assert np.square(levelled).mean(1).max() < np.square(mixture).mean()
+    assert np.corrcoef(levelled.sum(0), mixture)[0, 1] > 0.9
+
+
 def test_silent_estimates_get_no_great_gain() -> None:
     level = Level(2)
     level.add(np.ones(100), np.zeros((2, 100)))

@@ -116,6 +116,14 @@ def test_what_are_no_samples_is_refused_and_leaves_the_stream_as_it_was(bad: np.
     np.testing.assert_allclose(np.concatenate([first, *rest], 1), whole(causal(), mixture), atol=1e-5)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_estimates_that_are_no_numbers_are_refused(bad: float) -> None:
+    network = causal()
+    network.decoder.filters.weight.data[0, 0, 0] = bad
+    with pytest.raises(InputError, match="the network makes NaN or infinite estimates"):
+        streamed(StreamingSeparator(network), noise(500), [])
+
+
 def test_a_network_that_is_not_causal_is_refused() -> None:
     with pytest.raises(ValueError, match="not causal"):
         StreamingSeparator(tiny())

@@ -151,6 +151,26 @@ def test_a_loud_result_is_scaled_not_clipped_and_that_is_said(tmp_path: Path, ca
         assert said == [f"{tmp_path}/a.wav: all speakers were lowered by 1.1 dB, as one would have been clipped"]
 
 
+def test_silence_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    signal = tones(8000).sum(0)
+    soundfile.write(tmp_path / "a.wav", np.stack((signal, -signal), 1), 8000)
+    first, _ = Separator(Split(), 8000).separate_file(tmp_path / "a.wav")
+    assert np.abs(soundfile.read(first)[0]).max() < 1e-4
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path}/a.wav: its speakers are silent; do its channels cancel each other? Then choose one"
+    ]
+    Separator(Split(), 8000).separate_file(tmp_path / "a.wav", channel=1)
+    assert len(caplog.records) == 1
+
+
+def test_a_format_that_can_only_be_read_has_results_in_wav(tmp_path: Path) -> None:
+    frame = bytes([0xFF, 0xFD, 0x80, 0xC0]) + bytes(413)  # MPEG-1 layer II, 44.1 kHz, 128 kbit/s, one channel: silence
+    (tmp_path / "a.mp3").write_bytes(100 * frame)
+    files = Separator(Split(), 8000).separate_file(tmp_path / "a.mp3")
+    assert [file.name for file in files] == ["a_speaker1.wav", "a_speaker2.wav"]
+    assert [soundfile.info(file).frames for file in files] == [115_200, 115_200]
+
+
 FORMATS = [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("wav", "PCM_U8"), ("flac", "PCM_24")]
 LOSSY = [("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III"), ("wav", "ULAW")]
 

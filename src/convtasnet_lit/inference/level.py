@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
+
 from convtasnet_lit.audio import BLOCK
 from convtasnet_lit.inference.counting import heard_anywhere
 
 SCALES = ("least_squares", "mixture")
+NEARLY_EQUAL = 1e-3  # the energy of the difference of two estimates relative to that of their sum: 30 dB under it
 
 
 class Level:
@@ -42,7 +44,9 @@ class Level:
         self._with_mixture += wide @ mixture.astype(np.float64)
 
     def gains(self, among: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return the gains; those of silent or equal estimates are small and finite.
+        """Return the gains; those of silent estimates are 0, and estimates that are nearly equal share what they hold.
+
+        The difference of two nearly equal ones could be made as large as one likes to fit what both of them lack.
 
         Args:
             among: The estimates that together shall come nearest to the mixture; all by default.
@@ -51,8 +55,10 @@ class Level:
             One an estimate, (estimates,).
         """
         products = self._products[among][:, among]
-        ridge = 1e-9 * max(float(products.diagonal().max()), 1e-12)
-        gains: np.ndarray = np.linalg.solve(products + ridge * np.eye(len(products)), self._with_mixture[among])
+        energies = products.diagonal()
+        scales = np.maximum(energies, 1e-9 * max(float(energies.max()), 1e-12)) ** -0.5  # to an energy of one each
+        alike = scales[:, None] * products * scales
+        gains: np.ndarray = np.linalg.lstsq(alike, scales * self._with_mixture[among], rcond=NEARLY_EQUAL)[0] * scales
         return gains
 
 

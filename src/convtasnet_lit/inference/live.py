@@ -87,7 +87,8 @@ class StreamingSeparator:
             The estimates that are ready, (speakers, ready samples) in float32, often more or fewer than went in.
 
         Raises:
-            InputError: They are not one channel, or not finite; the stream goes on as if they had not come.
+            InputError: They are not one channel, or not finite; the stream goes on as if they had not come. Or the
+                estimates are not finite; the stream is lost.
         """
         chunk = as_samples(samples, "samples")
         if chunk.ndim != 1:
@@ -127,6 +128,8 @@ class StreamingSeparator:
     def _array(estimates: Tensor) -> np.ndarray:
         """(1, speakers, samples) -> (speakers, samples)."""
         array: np.ndarray = estimates[0].float().cpu().numpy()
+        if not np.isfinite(array).all():
+            raise InputError("the network makes NaN or infinite estimates; are its weights damaged?")
         return array
 
 

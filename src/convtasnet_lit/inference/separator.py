@@ -29,6 +29,7 @@ from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.pretrained import load_pretrained
 
 Progress = Callable[[float, float], None]
+SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of 16 bits
 
 
 class Separator:
@@ -248,18 +249,17 @@ class Separator:
 
 
 def _write(spool: Spool, recording: AudioInput, files: list[Path]) -> None:
-    """Write a recording's speakers, with one gain for all where one would be clipped, which is said."""
-    loudest = 1.0
-    if ends_at_full_scale(recording.subtype):
-        loudest = max(loudest, *(float(np.abs(estimates).max()) for estimates in spool.finished()))
+    """Write a recording's speakers, with one gain for all where one would be clipped; that and silence are said."""
+    say = logging.getLogger(__name__).warning
+    peak = max(float(np.abs(estimates).max()) for estimates in spool.finished())
+    loudest = max(1.0, peak) if ends_at_full_scale(recording.subtype) else 1.0
     kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
     with audio_outputs(files, *kind) as outputs:
         for estimates in spool.finished():
             for output, part in zip(outputs, np.split(estimates / loudest, len(outputs)), strict=True):
                 output.write(part.T)
     if loudest > 1.0:
-        logging.getLogger(__name__).warning(
-            "%s: all speakers were lowered by %.1f dB, as one would have been clipped",
-            recording.path,
-            20 * np.log10(loudest),
-        )
+        lowered = 20 * np.log10(loudest)
+        say("%s: all speakers were lowered by %.1f dB, as one would have been clipped", recording.path, lowered)
+    if peak < SILENT_PEAK:
+        say("%s: its speakers are silent; do its channels cancel each other? Then choose one", recording.path)
