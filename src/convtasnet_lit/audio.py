@@ -218,19 +218,6 @@ def _is_sound(samples: np.ndarray) -> bool:
     return bool((np.abs(samples) < LOUDEST).all())  # nor is NaN
 
 
-def ends_at_full_scale(subtype: str) -> bool:
-    """Whether samples beyond [-1, 1] would be clipped.
-
-    Args:
-        subtype: libsndfile's name of the encoding.
-
-    Example:
-        >>> ends_at_full_scale("PCM_24"), ends_at_full_scale("FLOAT")
-        (True, False)
-    """
-    return subtype not in ("FLOAT", "DOUBLE")
-
-
 def resample_blocks(blocks: Iterable[np.ndarray], rate: int, new_rate: int, channels: int = 1) -> Iterator[np.ndarray]:
     """Change the sample rate of a stream.
 

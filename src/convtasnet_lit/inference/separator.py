@@ -12,14 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convtasnet_lit.audio import (
-    LOWEST_RATE,
-    AudioInput,
-    as_samples,
-    audio_outputs,
-    ends_at_full_scale,
-    resample_blocks,
-)
+from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, resample_blocks
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.level import SCALES, Spool
 from convtasnet_lit.inference.tracking import Tracker
@@ -179,14 +172,9 @@ class Separator:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as estimates, tempfile.TemporaryFile(dir=folder) as mixture:
-                spool = self._spooled(
-                    recording.blocks(),
-                    recording.sample_rate,
-                    str(recording.path),
-                    estimates,
-                    mixture,
-                    lambda done: progress(done, recording.seconds),
-                )
+                read = recording.blocks(), recording.sample_rate, str(recording.path)
+                show = lambda done: progress(done, recording.seconds)  # noqa: E731
+                spool = self._spooled(*read, estimates, mixture, show)
                 files, unneeded = files[: len(spool.speakers)], files[len(spool.speakers) :]
                 _write(spool, recording, files)
                 for file in unneeded:  # of an earlier call that heard more
@@ -252,7 +240,7 @@ def _write(spool: Spool, recording: AudioInput, files: list[Path]) -> None:
     """Write a recording's speakers, with one gain for all where one would be clipped; that and silence are said."""
     say = logging.getLogger(__name__).warning
     peak = max(float(np.abs(estimates).max()) for estimates in spool.finished())
-    loudest = max(1.0, peak) if ends_at_full_scale(recording.subtype) else 1.0
+    loudest = 1.0 if recording.subtype in ("FLOAT", "DOUBLE") else max(1.0, peak)  # others end at full scale
     kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
     with audio_outputs(files, *kind) as outputs:
         for estimates in spool.finished():
