@@ -84,7 +84,7 @@ def measured(separator: Separator, sources: np.ndarray, seconds: float) -> dict[
     rate, mixture = separator.sample_rate, sources.sum(0)
     length = min(round(seconds * rate), len(mixture))
     overlap = round(OVERLAP * length)
-    raw = [separator._estimate(window[None], 1.0)[0] for window in windows([mixture], length, overlap)]
+    raw = [separator._estimate(window[None], "conversation")[0] for window in windows([mixture], length, overlap)]
     flips = np.random.default_rng(0).random(len(raw)) < 0.5
     shuffled = [e[::-1] if flip else e for e, flip in zip(raw, flips, strict=True)]
 

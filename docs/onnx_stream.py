@@ -40,7 +40,7 @@ def main(model: str, recording: str) -> None:
         names = [f"{Path(recording).with_suffix('')}_speaker{i + 1}.wav" for i in range(speakers)]
         files = [stack.enter_context(speaker_file(name, rate)) for name in names]
         left, early, before = source.getnframes(), lag, np.zeros(lag, np.float32)
-        products, with_mixture = np.zeros((speakers, speakers)), np.zeros(speakers)
+        products, with_mixture, last_scales = np.zeros((speakers, speakers)), np.zeros(speakers), np.zeros(speakers)
         while left > 0:
             heard = np.concatenate([before, read(source, hop)])
             (estimates,), *new = session.run(None, {"samples": heard[None, lag:], **state})
@@ -50,7 +50,9 @@ def main(model: str, recording: str) -> None:
             products += estimates @ estimates.T
             with_mixture += estimates @ mixture
             scales, *_ = np.linalg.lstsq(products, with_mixture, rcond=1e-9)
-            for file, speaker in zip(files, scales[:, None] * estimates, strict=True):
+            known = np.where(last_scales, last_scales, scales)  # 0: nothing was heard yet
+            moving, last_scales = np.linspace(known, scales, len(mixture) + 1, axis=1)[:, 1:], scales  # a step clicks
+            for file, speaker in zip(files, moving * estimates, strict=True):
                 file.writeframes((speaker * 32767).clip(-32768, 32767).round().astype("<i2").tobytes())
             left, early = left - len(mixture), 0
 

@@ -1,5 +1,6 @@
 """Audio files in and out: formats, rates, channels, and files that are no recordings."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,13 @@ def damaged(kind: str, path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("missing", "there is no such file"),
-        ("folder", "there is no such file"),
+        ("missing", "unreadable: No such file"),
+        ("folder", "unreadable: Is a directory"),
         ("empty", "holds no samples"),
         ("nan", "NaN or infinite"),
         ("infinite", "NaN or infinite"),
         ("overflowing", "or such beyond 1e[+]06"),
-        ("text", "not readable as audio"),
+        ("text", "unreadable: Format not recognised"),
         ("0 bytes", "empty: 0 bytes"),
         ("cut short", "truncated: its header promises"),
         ("10 Hz", "its header says 10 Hz"),
@@ -95,7 +96,7 @@ def test_what_is_no_recording_is_refused_in_one_line(kind: str, said: str, tmp_p
 
 def test_samples_without_a_header_and_a_channel_that_is_not_there_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(bytes(100))
-    with pytest.raises(InputError, match="not readable as audio"):
+    with pytest.raises(InputError, match="unreadable: samplerate must be specified"):
         AudioInput(tmp_path / "a.raw")
     soundfile.write(tmp_path / "a.wav", np.zeros((10, 2)), 8000)
     for channel in (0, 3):
@@ -125,3 +126,16 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_audio(tmp_path / "taken" / "a.wav", np.zeros(10), 8000)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_name_that_is_not_utf_8_is_read_and_written(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system holds UTF-8 names alone")
+    write_audio(path, tone(8000), 8000)
+    np.testing.assert_allclose(read(AudioInput(path)), tone(8000), atol=2**-15)
+    path.write_text("no audio at all")
+    with pytest.raises(InputError, match="unreadable: Format not recognised"):
+        AudioInput(path)

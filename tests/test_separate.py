@@ -80,7 +80,7 @@ def test_bad_files_are_named_at_the_end_and_do_not_stop_the_others(command: Comm
     assert printed.split() == ["good_speaker1.wav", "good_speaker2.wav"]
     lines = said.splitlines()
     assert "separated 1 of 5 recordings" in lines[0]
-    reasons = ("there is no such file", "holds no samples", "NaN", "not readable as audio")
+    reasons = ("there is no such file", "holds no samples", "NaN", "unreadable")
     assert len(lines) == 5
     for line, name, reason in zip(lines[1:], bad, reasons, strict=True):
         assert line.startswith(f"error: {name}: ")
@@ -173,7 +173,7 @@ def test_a_wav_through_a_pipe_gets_a_channel_a_speaker(command: Command, checkpo
     assert (joined.shape, rate) == ((RATE // 2, 2), RATE)
     for channel in (0, 1):
         np.testing.assert_array_equal(joined[:, channel], soundfile.read(f"mix_speaker{channel + 1}.wav")[0])
-    for data, said in ((b"", "standard input: empty: 0 bytes"), (b"no audio", "standard input: not readable as audio")):
+    for data, said in ((b"", "standard input: empty: 0 bytes"), (b"no audio", "standard input: unreadable")):
         done = piped(checkpoint, data, tmp_path)
         assert (done.returncode, done.stdout) == (2, b"")
         assert done.stderr.decode().startswith(f"error: {said}")

@@ -76,10 +76,13 @@ def test_what_comes_out_are_the_estimates_at_their_level_interleaved(pipe: Pipe,
     level, hop, lag = Level(2), 80, 20
     starts = [0, *range(hop - lag, 8000 - lag + 1, hop), 8003]  # 8000 samples are whole hops; 3 more, and the rest
     ends = [*starts[1:]]
-    expected = []
+    expected, before = [], None
     for start, end in zip(starts, ends, strict=False):
         level.add(mixture[start:end], estimates[:, start:end])
-        expected.append(level.gains()[:, None] * estimates[:, start:end])
+        gains, along = level.gains(), np.arange(1, end - start + 1) / (end - start)
+        before = gains if before is None else before
+        expected.append((before[:, None] + np.outer(gains - before, along)) * estimates[:, start:end])
+        before = gains
     np.testing.assert_allclose(found.reshape(-1, 2).T, np.concatenate(expected, 1), atol=1e-4)
     assert "in: 8000 Hz, f32, little-endian, mono; out: 8000 Hz, f32, little-endian, 2 channels, 12.5 ms later" in said
     assert re.search(

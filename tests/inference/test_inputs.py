@@ -56,6 +56,11 @@ def test_results_of_an_earlier_call_are_no_recordings(tree: Path) -> None:
     assert "in/a_speaker1.wav" in found("in/a_speaker1.wav")
 
 
+def test_results_in_another_format_are_no_recordings_either(tree: Path) -> None:
+    (tree / "in" / "calls" / "c_speaker1.wav").touch()  # of c.mp3, which may hold what can only be read
+    assert "in/calls/c_speaker1.wav" not in found("in")
+
+
 def test_results_below_the_input_are_no_recordings(tree: Path) -> None:
     (tree / "in" / "apart").mkdir()
     (tree / "in" / "apart" / "a_speaker1.wav").touch()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.inference.level import Level
 from convtasnet_lit.inference.live import RunningLevel, StreamingSeparator, separated
 from convtasnet_lit.inference.pipe import decode, encode
 from convtasnet_lit.model.network import ConvTasNet
@@ -115,6 +116,14 @@ def test_what_are_no_samples_is_refused_and_leaves_the_stream_as_it_was(bad: np.
     np.testing.assert_allclose(np.concatenate([first, *rest], 1), whole(causal(), mixture), atol=1e-5)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_estimates_that_are_no_numbers_are_refused(bad: float) -> None:
+    network = causal()
+    network.decoder.filters.weight.data[0, 0, 0] = bad
+    with pytest.raises(InputError, match="the network makes NaN or infinite estimates"):
+        streamed(StreamingSeparator(network), noise(500), [])
+
+
 def test_a_network_that_is_not_causal_is_refused() -> None:
     with pytest.raises(ValueError, match="not causal"):
         StreamingSeparator(tiny())
@@ -135,6 +144,27 @@ def test_wrong_scales_are_at_the_mixtures_level_within_a_second(lag: int) -> Non
         ready = estimates[:, max(0, start - lag) : start + 80 - lag]
         found.append(level.levelled(sources.sum(0)[start : start + 80], ready))
     np.testing.assert_allclose(np.concatenate(found, 1)[:, 8000:], sources[:, 8000 : 16_000 - lag], atol=2e-3)
+
+
+@pytest.mark.parametrize("hops", [[80] * 50, [1] * 200, [0, 300, 0, 7, 1, 0, 500, 2000]])
+def test_the_gain_never_steps_and_is_right_where_a_piece_ends(hops: list[int]) -> None:
+    sources, ends = speakers(1.0)[:, : sum(hops)], np.cumsum(hops)
+    sources[0, : sum(hops) // 2] *= 0.1  # so that the gains have to move far
+    scale = np.array([[-3.0], [0.1]], np.float32)
+    estimates = scale * (sources + 0.2 * sources[::-1])
+    running, whole, at_ends = RunningLevel(2), Level(2), [np.zeros(2)]
+    found = []
+    for start, end in zip([0, *ends], ends, strict=False):
+        found.append(running.levelled(sources.sum(0)[start:end], estimates[:, start:end]))
+        whole.add(sources.sum(0)[start:end], estimates[:, start:end])
+        at_ends.append(whole.gains())
+    gains = np.concatenate(found, 1) / estimates
+    for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        if end > start:
+            np.testing.assert_allclose(gains[:, end - 1], at_ends[number + 1], rtol=1e-4)
+        if 0 < start < end:
+            moved = (at_ends[number + 1] - at_ends[number]) / (end - start)
+            np.testing.assert_allclose(np.diff(gains)[:, start - 1 : end - 1].T, [moved] * (end - start), atol=1e-4)
 
 
 def test_silence_and_equal_estimates_get_finite_gains() -> None:

@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,51 @@ def test_the_level_of_training_is_applied_and_undone(scale: float) -> None:
     assert network.seen_rms == pytest.approx(np.sqrt((sources.sum(0) ** 2).mean()), rel=1e-3)
 
 
+@pytest.mark.parametrize("scale", ["least_squares", "mixture"])
+def test_a_recording_is_decoded_once_though_its_level_and_peak_are_those_of_the_whole(
+    scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet, loud = tones(44_100, 3.0, scale=0.1), tones(44_100, 3.0, scale=3.0)
+    soundfile.write(tmp_path / "mix.wav", np.concatenate((quiet, loud), 1).sum(0).clip(-1, 1), 44_100)
+    whole, frames = soundfile.SoundFile.read, list[int]()
+
+    def counted(*arguments: Any, **options: Any) -> np.ndarray:
+        block: np.ndarray = whole(*arguments, **options)
+        frames.append(len(block))
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    Separator(Split(), 8000, scale=scale, window=2.0).separate_file(tmp_path / "mix.wav")
+    assert sum(frames) == 6 * 44_100
+
+
+def test_each_window_comes_at_the_level_of_training() -> None:
+    levels = list[float]()
+
+    class Heard(Split):
+        def forward(self, mixture: Tensor) -> Tensor:
+            levels.extend(mixture.square().mean(1).sqrt().tolist())
+            return super().forward(mixture)
+
+    loud = np.random.default_rng(0).normal(0, 0.1, 40_000)
+    Separator(Heard(), 8000, window=2.0, batch=2).separate(np.concatenate((1e-3 * loud, loud)), 8000)
+    assert len(levels) > 5
+    np.testing.assert_allclose(levels, 0.056234, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_estimates_that_are_no_numbers_are_one_line_and_no_file(bad: float, tmp_path: Path) -> None:
+    network = ConvTasNet(num_filters=8, hidden_channels=8, num_repeats=1)
+    network.decoder.filters.weight.data[0, 0, 0] = bad
+    soundfile.write(tmp_path / "mix.wav", tones(8000).sum(0), 8000)
+    with pytest.raises(InputError, match=r"mix\.wav: the network makes NaN or infinite estimates") as caught:
+        Separator(network, 8000).separate_file(tmp_path / "mix.wav")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["mix.wav"]
+    with pytest.raises(InputError, match="waveform: the network makes NaN"):
+        Separator(network, 8000).separate(tones(8000).sum(0), 8000)
+
+
 def test_bfloat16_differs_far_below_the_estimates() -> None:
     torch.manual_seed(0)
     network = ConvTasNet(num_filters=64, bottleneck_channels=32, hidden_channels=64, skip_channels=32, num_repeats=1)
@@ -103,6 +149,26 @@ def test_a_loud_result_is_scaled_not_clipped_and_that_is_said(tmp_path: Path, ca
         assert np.abs(first).max() / np.abs(second).max() == pytest.approx(6.0, rel=0.02)  # one gain for both
         said = [record.message for record in caplog.records]
         assert said == [f"{tmp_path}/a.wav: all speakers were lowered by 1.1 dB, as one would have been clipped"]
+
+
+def test_silence_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    signal = tones(8000).sum(0)
+    soundfile.write(tmp_path / "a.wav", np.stack((signal, -signal), 1), 8000)
+    first, _ = Separator(Split(), 8000).separate_file(tmp_path / "a.wav")
+    assert np.abs(soundfile.read(first)[0]).max() < 1e-4
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path}/a.wav: its speakers are silent; do its channels cancel each other? Then choose one"
+    ]
+    Separator(Split(), 8000).separate_file(tmp_path / "a.wav", channel=1)
+    assert len(caplog.records) == 1
+
+
+def test_a_format_that_can_only_be_read_has_results_in_wav(tmp_path: Path) -> None:
+    frame = bytes([0xFF, 0xFD, 0x80, 0xC0]) + bytes(413)  # MPEG-1 layer II, 44.1 kHz, 128 kbit/s, one channel: silence
+    (tmp_path / "a.mp3").write_bytes(100 * frame)
+    files = Separator(Split(), 8000).separate_file(tmp_path / "a.mp3")
+    assert [file.name for file in files] == ["a_speaker1.wav", "a_speaker2.wav"]
+    assert [soundfile.info(file).frames for file in files] == [115_200, 115_200]
 
 
 FORMATS = [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("wav", "PCM_U8"), ("flac", "PCM_24")]

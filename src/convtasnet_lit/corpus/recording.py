@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
-from convtasnet_lit.audio import UnusableError, check_whole, printable
+from convtasnet_lit.audio import AudioInput, UnusableError, printable, resample_blocks
 
 FEMALE, MALE, UNKNOWN = "female", "male", "unknown"
 
@@ -23,8 +21,6 @@ FULL_SCALE = 32_768  # of 16 bits
 # Raised from here to the -25 dBFS of a mixture, the rounding noise of 16 bits (-101 dBFS) would come up to an audible
 # -56 dBFS; the quietest speech of public corpora is near -50 dBFS.
 SILENT_DBFS = -70.0
-
-_BLOCK = 1 << 20  # frames read at once: a long file is never held at its own rate
 
 
 @dataclass(frozen=True)
@@ -94,19 +90,13 @@ def read_samples(path: Path, sample_rate: int) -> NDArray[np.int16]:
     Raises:
         UnusableError: The file is empty, truncated, unreadable, without samples, silent, or holds NaN or infinity.
     """
-    try:
-        check_whole(path)
-        with soundfile.SoundFile(path) as file:
-            signal = _resampled(file, sample_rate)
-    except soundfile.LibsndfileError as error:
-        raise UnusableError(f"unreadable: {error.error_string.removeprefix('Error : ').rstrip('.')}") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UnusableError(f"unreadable: {getattr(error, 'strerror', None) or error}") from error
+    file = AudioInput(path)
+    signal = np.concatenate(list(resample_blocks(file.blocks(), file.sample_rate, sample_rate)))
     if len(signal) == 0:
-        raise UnusableError("zero length: it holds no samples")
+        raise UnusableError(path, "zero length: resampling leaves no samples")
     samples = _to_int16(signal)
     if root_mean_square(samples) < 10 ** (SILENT_DBFS / 20):
-        raise UnusableError(f"silent: its level is below {SILENT_DBFS:.0f} dBFS")
+        raise UnusableError(path, f"silent: its level is below {SILENT_DBFS:.0f} dBFS")
     return samples
 
 
@@ -141,39 +131,17 @@ def root_mean_square(samples: NDArray[np.int16]) -> float:
 
 
 def _read(recording: Recording, sample_rate: int) -> Reading:
-    try:
-        if recording.problem:
-            raise UnusableError(recording.problem)
-        samples = read_samples(recording.path, sample_rate)
-    except UnusableError as error:
-        return Reading(np.zeros(0, np.int16), 0.0, str(error))
-    return Reading(samples, root_mean_square(samples), "")
-
-
-def _resampled(file: soundfile.SoundFile, sample_rate: int) -> NDArray[np.float32]:
-    if file.samplerate < 1_000:  # no speech: a broken header, and filling up to sample_rate would fill the memory
-        raise UnusableError(f"unreadable: its header says {file.samplerate} Hz")
-    # HQ keeps the noise of resampling under -120 dB, far below the -101 dBFS of 16 bits; VHQ takes twice as long.
-    stream = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
-    frames, blocks = 0, [np.zeros(0, np.float32)]
-    block: NDArray[np.float32]
-    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-        if not np.isfinite(block).all():
-            raise UnusableError("non-finite: it holds NaN or infinity")
-        frames += len(block)
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-        blocks.append(mono if file.samplerate == sample_rate else stream.resample_chunk(np.ascontiguousarray(mono)))
-    if frames < file.frames < 2**62:  # above: libsndfile's word for "unknown"
-        raise UnusableError(f"truncated: its header promises {file.frames} frames, the file has {frames}")
-    if file.samplerate != sample_rate and frames:
-        blocks.append(stream.resample_chunk(blocks[0], last=True))
-    return np.concatenate(blocks)
+    reason = recording.problem
+    if not reason:
+        try:
+            samples = read_samples(recording.path, sample_rate)
+            return Reading(samples, root_mean_square(samples), "")
+        except UnusableError as error:
+            reason = error.reason
+    return Reading(np.zeros(0, np.int16), 0.0, reason)
 
 
 def _to_int16(signal: NDArray[np.float32]) -> NDArray[np.int16]:
-    peak = max(float(signal.max()), -float(signal.min()))
-    scale = FULL_SCALE / max(peak, 1.0)
-    samples: NDArray[np.int16] = np.clip(np.rint(signal * np.float32(scale)), -FULL_SCALE, FULL_SCALE - 1).astype(
-        np.int16
-    )
+    scaled = np.rint(signal * np.float32(FULL_SCALE / max(float(np.abs(signal).max()), 1.0)))
+    samples: NDArray[np.int16] = scaled.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     return samples

@@ -76,10 +76,10 @@ def write_example(folder: Path, item: Mixture, estimates: Tensor, sample_rate: i
         sample_rate: Hz.
     """
     ordered = in_source_order(estimates.unsqueeze(0), item.sources.unsqueeze(0))[0]
-    levelled = at_mixture_level(ordered, item.mixture)
+    levelled = at_mixture_level(ordered.numpy(), item.mixture.numpy())
     signals: dict[str, np.ndarray] = {"mixture": item.mixture.numpy()}
     for number, (source, estimate) in enumerate(zip(item.sources, levelled, strict=True), start=1):
-        signals |= {f"reference_{number}": source.numpy(), f"estimate_{number}": estimate.numpy()}
+        signals |= {f"reference_{number}": source.numpy(), f"estimate_{number}": estimate}
     peak = max(1.0, *(float(np.abs(samples).max()) for samples in signals.values()))
     for name, samples in signals.items():
         write_audio(folder / f"{name}.wav", samples / peak, sample_rate)

@@ -77,7 +77,9 @@ def _is_result(file: Path, out: Path | None) -> bool:
     """Whether a file is named like a result and lies where an earlier call would have written it."""
     source = _source(file)
     beside_results = out is not None and file.resolve().is_relative_to(out.resolve())
-    return source != file and (source.exists() or beside_results)
+    others = SUFFIXES if file.suffix == ".wav" else ()  # a format that can only be read has results in WAV
+    sources = (source, *map(source.with_suffix, others))
+    return source != file and (beside_results or any(candidate.exists() for candidate in sources))
 
 
 def _source(file: Path) -> Path:

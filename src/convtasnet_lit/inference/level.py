@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from convtasnet_lit.audio import BLOCK
 from convtasnet_lit.inference.counting import heard_anywhere
 
 SCALES = ("least_squares", "mixture")
+NEARLY_EQUAL = 1e-3  # the energy of the difference of two estimates relative to that of their sum: 30 dB under it
 
 
 class Level:
@@ -44,7 +44,9 @@ class Level:
         self._with_mixture += wide @ mixture.astype(np.float64)
 
     def gains(self, among: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return the gains; those of silent or equal estimates are small and finite.
+        """Return the gains; those of silent estimates are 0, and estimates that are nearly equal share what they hold.
+
+        The difference of two nearly equal ones could be made as large as one likes to fit what both of them lack.
 
         Args:
             among: The estimates that together shall come nearest to the mixture; all by default.
@@ -53,12 +55,14 @@ class Level:
             One an estimate, (estimates,).
         """
         products = self._products[among][:, among]
-        ridge = 1e-9 * max(float(products.diagonal().max()), 1e-12)
-        gains: np.ndarray = np.linalg.solve(products + ridge * np.eye(len(products)), self._with_mixture[among])
+        energies = products.diagonal()
+        scales = np.maximum(energies, 1e-9 * max(float(energies.max()), 1e-12)) ** -0.5  # to an energy of one each
+        alike = scales[:, None] * products * scales
+        gains: np.ndarray = np.linalg.lstsq(alike, scales * self._with_mixture[among], rcond=NEARLY_EQUAL)[0] * scales
         return gains
 
 
-def at_mixture_level(estimates: Tensor, mixture: Tensor) -> Tensor:
+def at_mixture_level(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """Scale each estimate so that together they come nearest to the mixture.
 
     Args:
@@ -69,14 +73,14 @@ def at_mixture_level(estimates: Tensor, mixture: Tensor) -> Tensor:
         (speakers, samples).
 
     Example:
-        >>> sources = torch.randn(2, 8000, generator=torch.Generator().manual_seed(0))
-        >>> off = sources * torch.tensor([[-3.0], [0.1]])
-        >>> torch.allclose(at_mixture_level(off, sources.sum(0)), sources, atol=1e-4)
+        >>> sources = np.random.default_rng(0).normal(size=(2, 8000))
+        >>> np.allclose(at_mixture_level(sources * [[-3.0], [0.1]], sources.sum(0)), sources, atol=1e-4)
         True
     """
     level = Level(len(estimates))
-    level.add(mixture.numpy(), estimates.numpy())
-    return estimates * torch.from_numpy(level.gains()).float().unsqueeze(1)
+    level.add(mixture, estimates)
+    levelled: np.ndarray = level.gains()[:, None].astype(np.float32) * estimates
+    return levelled
 
 
 def add_rest(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
@@ -98,17 +102,32 @@ def add_rest(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
 
 
 class Spool:
-    """Estimates that wait, in a file or in memory, until the whole recording has told their level.
+    """Estimates that wait until the whole recording has told their level, so that it is read once.
 
     Args:
-        file: Open for writing and reading.
         num_speakers: How many estimates there are.
+        scale: `least_squares`, or `mixture` for an equal part of the rest each.
         counts: Whether the network leaves those silent that it does not need: then only the others are speakers.
+        estimates: Where they wait: a file, open for writing and reading.
+        mixture: Where the recording waits if its rest is asked for.
     """
 
-    def __init__(self, file: BinaryIO, num_speakers: int, counts: bool = False) -> None:
+    def __init__(self, num_speakers: int, scale: str, counts: bool, estimates: BinaryIO, mixture: BinaryIO) -> None:
         self._level, self._powers = Level(num_speakers), list[np.ndarray]()  # these of each window
-        self._file, self._num_speakers, self._counts = file, num_speakers, counts
+        self._num_speakers, self._scale, self._counts = num_speakers, scale, counts
+        self._estimates, self._mixture, self._length = estimates, mixture, 0
+
+    def passing(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Hand on the recording, and keep what finishing will need of it.
+
+        Args:
+            blocks: Its pieces, each (samples,) in float32.
+        """
+        for block in blocks:
+            self._length += len(block)
+            if self._scale == "mixture":
+                self._mixture.write(np.ascontiguousarray(block).data)
+            yield block
 
     def listen(self, mixture: np.ndarray, estimates: np.ndarray) -> None:
         """Take in the level of a window and of its estimates.
@@ -130,24 +149,30 @@ class Spool:
 
     def write(self, estimates: np.ndarray) -> None:
         """Append (samples, speakers) in float32."""
-        self._file.write(np.ascontiguousarray(estimates, np.float32).data)
+        self._estimates.write(np.ascontiguousarray(estimates, np.float32).data)
 
-    def finished(self, blocks: Iterable[np.ndarray], scale: str) -> Iterator[np.ndarray]:
-        """Return the estimates at the level they have in the mixture.
+    def finished(self, size: int = BLOCK) -> Iterator[np.ndarray]:
+        """Return the estimates at the level they have in the mixture, from the start.
 
         Args:
-            blocks: The recording from its start, in pieces (samples,).
-            scale: `least_squares` as it is, or `mixture` with an equal part of the rest each.
+            size: How many samples at once.
 
         Returns:
-            For each block (speakers, samples); zeros where resampling left the estimates a few samples short.
+            Pieces (speakers, samples), as long as the recording; zeros where resampling left the estimates a few
+            samples short.
         """
-        self._file.seek(0)
+        self._estimates.seek(0)
+        self._mixture.seek(0)
         speakers = self.speakers
         gains = self._level.gains(speakers)[:, None].astype(np.float32)
-        for block in blocks:
-            estimates = np.zeros((len(block), self._num_speakers), np.float32)
-            read = self._file.read(estimates.nbytes)
-            estimates.ravel()[: len(read) // 4] = np.frombuffer(read, np.float32)
+        for start in range(0, self._length, size):
+            samples = min(size, self._length - start)
+            estimates = _read(self._estimates, samples * self._num_speakers).reshape(samples, -1)
             levelled = gains * estimates.T[speakers]
-            yield levelled if scale == "least_squares" else add_rest(levelled, block)
+            yield levelled if self._scale == "least_squares" else add_rest(levelled, _read(self._mixture, samples))
+
+
+def _read(file: BinaryIO, count: int) -> np.ndarray:
+    """The next values of a file in float32, zeros after its end, (count,)."""
+    values = np.frombuffer(file.read(4 * count), np.float32)
+    return np.pad(values, (0, count - len(values)))

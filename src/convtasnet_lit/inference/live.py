@@ -55,7 +55,7 @@ class StreamingSeparator:
         """Load a trained network.
 
         Args:
-            path: What `model.pretrained.load_pretrained` takes: a .ckpt file, the folder of a run, ...
+            path: What `weights.pretrained.load_pretrained` takes: a .ckpt file, the folder of a run, ...
 
         Raises:
             InputError: It is missing, damaged, would run code, or is not causal.
@@ -87,7 +87,8 @@ class StreamingSeparator:
             The estimates that are ready, (speakers, ready samples) in float32, often more or fewer than went in.
 
         Raises:
-            InputError: They are not one channel, or not finite; the stream goes on as if they had not come.
+            InputError: They are not one channel, or not finite; the stream goes on as if they had not come. Or the
+                estimates are not finite; the stream is lost.
         """
         chunk = as_samples(samples, "samples")
         if chunk.ndim != 1:
@@ -127,6 +128,8 @@ class StreamingSeparator:
     def _array(estimates: Tensor) -> np.ndarray:
         """(1, speakers, samples) -> (speakers, samples)."""
         array: np.ndarray = estimates[0].float().cpu().numpy()
+        if not np.isfinite(array).all():
+            raise InputError("the network makes NaN or infinite estimates; are its weights damaged?")
         return array
 
 
@@ -134,7 +137,9 @@ class RunningLevel:
     """Bring the estimates of a stream to the level they have in the mixture, as far as it is known.
 
     A network trained on SI-SDR may give an estimate any scale, even a negative one. The gains are those of
-    `inference.level.Level` for everything so far, this piece included, so pieces of other sizes give other gains.
+    `inference.level.Level` for everything so far, this piece included, so pieces of other sizes give other gains. A
+    gain that stepped from piece to piece would click, so it moves from the one to the other along a straight line over
+    the piece, and is right at its last sample.
 
     Args:
         num_speakers: How many estimates there are.
@@ -149,6 +154,7 @@ class RunningLevel:
     def __init__(self, num_speakers: int) -> None:
         self._level = Level(num_speakers)
         self._mixture = np.zeros(0, np.float32)  # whose estimates are still to come
+        self._gains = np.zeros(num_speakers)  # at the last sample; 0 where nothing was heard yet
 
     def levelled(self, mixture: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         """Scale the next estimates.
@@ -160,10 +166,15 @@ class RunningLevel:
         Returns:
             (speakers, ready samples).
         """
-        waiting = np.concatenate([self._mixture, mixture])
-        ready, self._mixture = np.split(waiting, [estimates.shape[1]])
+        samples = estimates.shape[1]
+        ready, self._mixture = np.split(np.concatenate([self._mixture, mixture]), [samples])
+        if samples == 0:
+            return estimates
         self._level.add(ready, estimates)
-        levelled: np.ndarray = self._level.gains()[:, None].astype(np.float32) * estimates
+        gains = self._level.gains()
+        before, self._gains = np.where(self._gains, self._gains, gains), gains
+        ramp = np.linspace(before, gains, samples + 1, axis=1)[:, 1:]  # (speakers, samples)
+        levelled: np.ndarray = ramp.astype(np.float32) * estimates
         return levelled
 
 

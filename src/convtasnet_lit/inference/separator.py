@@ -12,24 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convtasnet_lit.audio import (
-    LOWEST_RATE,
-    AudioInput,
-    as_samples,
-    audio_outputs,
-    ends_at_full_scale,
-    resample_blocks,
-)
+from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, resample_blocks
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.level import SCALES, Spool
 from convtasnet_lit.inference.tracking import Tracker
 from convtasnet_lit.inference.windows import OVERLAP, SHORTEST_WINDOW, separate_windows, window_seconds
-from convtasnet_lit.mixing.transforms import gain_to_target
+from convtasnet_lit.mixing.transforms import normalization_gain
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.pretrained import load_pretrained
 
-Blocks = Callable[[], Iterable[np.ndarray]]  # a recording that can be read again, in pieces (samples,)
 Progress = Callable[[float, float], None]
+SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of 16 bits
 
 
 class Separator:
@@ -128,8 +121,8 @@ class Separator:
             raise InputError(f"waveform: of shape {samples.shape}; it must be (samples,), with at least one sample")
         if sample_rate < LOWEST_RATE:
             raise InputError(f"sample_rate: {sample_rate} is not allowed; it must be at least {LOWEST_RATE} Hz")
-        spool = self._spooled(lambda: [samples], sample_rate, BytesIO())
-        return next(spool.finished([samples], self.scale))
+        spool = self._spooled([samples], sample_rate, "waveform", BytesIO(), BytesIO())
+        return next(spool.finished(len(samples)))
 
     def separate_file(
         self,
@@ -175,47 +168,36 @@ class Separator:
         Raises:
             InputError: The recording cannot be read or the files cannot be written.
         """
+        folder = files[0].parent
         try:
-            files[0].parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=files[0].parent) as waiting:
-                spool = self._spooled(
-                    recording.blocks, recording.sample_rate, waiting, lambda done: progress(done, recording.seconds)
-                )
-                gain = self._gain_below_clipping(spool, recording)
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as estimates, tempfile.TemporaryFile(dir=folder) as mixture:
+                read = recording.blocks(), recording.sample_rate, str(recording.path)
+                show = lambda done: progress(done, recording.seconds)  # noqa: E731
+                spool = self._spooled(*read, estimates, mixture, show)
                 files, unneeded = files[: len(spool.speakers)], files[len(spool.speakers) :]
-                kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
-                with audio_outputs(files, *kind) as outputs:
-                    for estimates in spool.finished(recording.blocks(), self.scale):
-                        for output, part in zip(outputs, np.split(gain * estimates, len(outputs)), strict=True):
-                            output.write(part.T)
+                _write(spool, recording, files)
                 for file in unneeded:  # of an earlier call that heard more
                     file.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{files[0]}: cannot be written: {error.strerror or error}") from error
         return files
 
-    def _gain_below_clipping(self, spool: Spool, recording: AudioInput) -> float:
-        """One gain for all speakers where an estimate would be clipped, which is said."""
-        if not ends_at_full_scale(recording.subtype):
-            return 1.0
-        peak = max(float(np.abs(block).max()) for block in spool.finished(recording.blocks(), self.scale))
-        if peak <= 1.0:
-            return 1.0
-        lowered = 20 * np.log10(peak)
-        logging.getLogger(__name__).warning(
-            "%s: all speakers were lowered by %.1f dB, as one would have been clipped", recording.path, lowered
-        )
-        return 1.0 / peak
-
     def _spooled(
-        self, blocks: Blocks, rate: int, file: BinaryIO, progress: Callable[[float], None] = lambda done: None
+        self,
+        blocks: Iterable[np.ndarray],
+        rate: int,
+        name: str,
+        waiting: BinaryIO,
+        mixture: BinaryIO,
+        progress: Callable[[float], None] = lambda done: None,
     ) -> Spool:
-        """Separate a recording; its estimates wait at its rate."""
-        spool = Spool(file, self.network.num_sources, self.counts)
+        """Separate a recording, which is read once; its estimates wait at its rate."""
+        spool = Spool(self.network.num_sources, self.scale, self.counts, waiting, mixture)
         length = round(self.window * self.sample_rate)
         pieces = separate_windows(
-            resample_blocks(blocks(), rate, self.sample_rate),
-            partial(self._estimate, gain=self._normalization_gain(blocks, rate)),
+            resample_blocks(spool.passing(blocks), rate, self.sample_rate),
+            partial(self._estimate, name=name),
             length,
             round(OVERLAP * length),
             self.batch,
@@ -234,27 +216,38 @@ class Separator:
             spool.write(estimates)
         return spool
 
-    def _normalization_gain(self, blocks: Blocks, rate: int) -> float:
-        """The gain of the whole recording, which is read through for it."""
-        if not self.normalized:
-            return 1.0
-        count, energy, peak = 0, 0.0, 0.0
-        for block in resample_blocks(blocks(), rate, self.sample_rate):
-            if len(block):
-                count, energy = count + len(block), energy + float(np.square(block, dtype=np.float64).sum())
-                peak = max(peak, float(np.abs(block).max()))
-        return gain_to_target(energy / max(1, count), peak)
-
     @torch.inference_mode()
-    def _estimate(self, windows: np.ndarray, gain: float) -> np.ndarray:
+    def _estimate(self, windows: np.ndarray, name: str) -> np.ndarray:
         """(windows, samples) -> (windows, speakers, samples)."""
-        device = next(self.network.parameters()).device
+        device, mixtures = next(self.network.parameters()).device, torch.from_numpy(windows)
+        # A window is to the network what a mixture was in training, so it gets that level by a gain of its own.
+        gains = torch.tensor([normalization_gain(mixture) if self.normalized else 1.0 for mixture in mixtures])
         try:
             with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-                estimates: Tensor = self.network(torch.from_numpy(windows).to(device) * gain)
+                estimates: Tensor = self.network((mixtures * gains[:, None]).to(device))
         except RuntimeError as error:
             if "memory" not in str(error):
                 raise
             at_once = f"{len(windows)} of {windows.shape[1] / self.sample_rate:.1f} s"
             raise InputError(f"window, batch: {at_once} at once do not fit the memory of {device}") from error
-        return (estimates.float() / gain).cpu().numpy()
+        estimates = estimates.float().cpu() / gains[:, None, None]
+        if not estimates.isfinite().all():
+            raise InputError(f"{name}: the network makes NaN or infinite estimates of it; are its weights damaged?")
+        return estimates.numpy()
+
+
+def _write(spool: Spool, recording: AudioInput, files: list[Path]) -> None:
+    """Write a recording's speakers, with one gain for all where one would be clipped; that and silence are said."""
+    say = logging.getLogger(__name__).warning
+    peak = max(float(np.abs(estimates).max()) for estimates in spool.finished())
+    loudest = 1.0 if recording.subtype in ("FLOAT", "DOUBLE") else max(1.0, peak)  # others end at full scale
+    kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
+    with audio_outputs(files, *kind) as outputs:
+        for estimates in spool.finished():
+            for output, part in zip(outputs, np.split(estimates / loudest, len(outputs)), strict=True):
+                output.write(part.T)
+    if loudest > 1.0:
+        lowered = 20 * np.log10(loudest)
+        say("%s: all speakers were lowered by %.1f dB, as one would have been clipped", recording.path, lowered)
+    if peak < SILENT_PEAK:
+        say("%s: its speakers are silent; do its channels cancel each other? Then choose one", recording.path)

@@ -22,25 +22,8 @@ def normalization_gain(mixture: Tensor) -> float:
         >>> round(normalization_gain(torch.tensor([0.5, -0.5])), 6)
         0.112468
     """
-    lowest, highest = mixture.aminmax()
-    return gain_to_target(float(mixture.dot(mixture)) / mixture.numel(), max(-float(lowest), float(highest)))
-
-
-def gain_to_target(power: float, peak: float) -> float:
-    """How much louder a signal must become to have an RMS of -25 dBFS, unless its peak would then exceed 1.
-
-    Args:
-        power: Mean square of its samples.
-        peak: Greatest magnitude of its samples.
-
-    Returns:
-        A linear gain; 1 for silence.
-
-    Example:
-        >>> gain_to_target(0.25, 0.5) == TARGET_RMS / 0.5
-        True
-    """
-    return 1.0 if power == 0.0 else min(TARGET_RMS / math.sqrt(power), 1.0 / peak)
+    power = float(mixture.dot(mixture)) / mixture.numel()
+    return 1.0 if power == 0.0 else min(TARGET_RMS / math.sqrt(power), 1.0 / float(mixture.abs().max()))
 
 
 def normalize(sources: Tensor) -> Tensor:

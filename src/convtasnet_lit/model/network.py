@@ -148,6 +148,15 @@ class ConvTasNet(nn.Module):
         return self.kernel_size + (self.receptive_field_frames - 1) * self.stride
 
     @property
+    def level_matters(self) -> bool:
+        """Whether a mixture's level changes more than the level of its estimates, in training or in use.
+
+        The encoder (linear or ReLU) scales with the mixture, gLN and cLN divide the scale out but for their EPS, so the
+        masks stay the same. Batch norm divides by what other mixtures had. See docs/separating.md.
+        """
+        return self.separator.norm == "BN"
+
+    @property
     def memory(self) -> str:
         """What is kept for the backward pass; outputs and gradients are the same.
 
