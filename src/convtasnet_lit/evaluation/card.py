@@ -68,11 +68,12 @@ def _metadata(stored: StoredNetwork, name: str, licence: str, results: Results) 
     if results.scores is None:
         return values
     scores, corpus = results.scores["scores"]["all"], results.scores["corpus"]
-    metrics = [{"type": key, "name": METRICS[key], "value": round(scores[key]["mean"], 2)} for key in _scored(scores)]
+    means = {key: scores[key]["mean"] for key in _scored(scores) if scores[key]["mean"] is not None}
+    metrics = [{"type": key, "name": METRICS[key], "value": round(mean, 2)} for key, mean in means.items()]
     dataset = {"type": corpus, "name": CORPORA.get(corpus, corpus), "split": results.scores["split"]}
     result = {"task": {"type": "audio-to-audio", "name": "speech separation"}, "dataset": dataset, "metrics": metrics}
     index = [{"name": _title(name), "results": [result]}]
-    return values | {"metrics": _scored(scores), "model-index": index}
+    return values | {"metrics": list(means), "model-index": index}
 
 
 def _summary(stored: StoredNetwork) -> str:
