@@ -18,8 +18,8 @@ from benchmarks.contestants import MODELS
 from benchmarks.timing import Part, Settings, threads_of_torch
 from convtasnet_lit.doors import BAD_INPUT, leave
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 from convtasnet_lit.files import written_whole
+from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 
 PARTS: dict[str, Callable[[Settings], Part]] = {
     "step": speed.step,

@@ -170,7 +170,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require(0 < self.lr < inf, "optimizer.lr", self.lr, "above 0, and finite")
+        require(0 < self.lr <= 1, "optimizer.lr", self.lr, "above 0, and at most 1")  # a step of Adam is as long
         for key in ("beta1", "beta2"):
             require(0 <= getattr(self, key) < 1, f"optimizer.{key}", getattr(self, key), "in [0, 1)")
         require_each(self, "optimizer", "eps weight_decay", 0)

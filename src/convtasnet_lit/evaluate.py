@@ -69,7 +69,10 @@ def _run(config: EvaluateConfig, _: Path) -> None:
     report, folder = evaluate(config)
     if report["not_finite"]:
         numbers = ", ".join(map(str, report["not_finite"][:9]))
-        print(f"warning: {len(report['not_finite'])} mixtures have estimates that are not finite: {numbers}", file=sys.stderr)
+        print(
+            f"warning: {len(report['not_finite'])} mixtures have estimates that are not finite: {numbers}",
+            file=sys.stderr,
+        )
     show(score_table(report))
     if "counting" in report:
         show(counting_table(report["counting"]))

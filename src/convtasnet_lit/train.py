@@ -40,7 +40,8 @@ def train(config: Config, folder: Path) -> Result:
         folder: Where checkpoints, history and curves go.
 
     Raises:
-        InputError: The data or the folder cannot be used, the GPU's memory does not suffice, or the loss was lost to NaN.
+        InputError: The data or the folder cannot be used, the GPU's memory does not suffice, or the loss became
+            NaN and stayed so.
         Interrupted: Ctrl-C; the state was saved.
         KeyboardInterrupt: Ctrl-C before the first step, or a second one; nothing more was saved.
     """

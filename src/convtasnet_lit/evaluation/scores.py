@@ -23,8 +23,8 @@ def score(names: list[str], estimates: Tensor, item: Mixture, sample_rate: int) 
     Returns:
         Each metric, NaN where there is none; and whether the estimates are `finite`: if not, all metrics are NaN.
     """
-    signals = (signal.to(estimates.device).unsqueeze(0) for signal in (item.sources, item.mixture))
-    scores = separation_scores(names, estimates.unsqueeze(0), *signals, sample_rate)
+    sources, mixture = (signal.to(estimates.device).unsqueeze(0) for signal in (item.sources, item.mixture))
+    scores = separation_scores(names, estimates.unsqueeze(0), sources, mixture, sample_rate)
     return {name: value.item() for name, value in scores.items()} | {"finite": bool(estimates.isfinite().all())}
 
 
@@ -45,7 +45,11 @@ def summarize(scores: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     scored = {name: scores[name].notna() | ~scores["finite"] for name in names}
     return {
         group: {"mixtures": len(rows)}
-        | {name: describe(rows.loc[scored[name], name].to_numpy(float)) for name in names if scored[name][rows.index].any()}
+        | {
+            name: describe(rows.loc[scored[name], name].to_numpy(float))
+            for name in names
+            if scored[name][rows.index].any()
+        }
         for group, rows in groups.items()
     }
 

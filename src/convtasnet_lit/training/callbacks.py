@@ -20,7 +20,6 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 
-
 # fp16's scale starts at 2^16 and is halved by each step that is skipped: fifty in a row are no search for a scale.
 LOST_STEPS = 50
 

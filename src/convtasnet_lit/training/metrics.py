@@ -4,11 +4,11 @@ SI-SDR and SDR are two measures. SI-SDR (Le Roux et al., 2019) allows the source
 al., 2006) allows it a filter of 512 taps. Both are computed in float64, where the filter's linear system is stable and
 an estimate may have any scale.
 
-Both lie between -80 and 80 dB. An estimate that is silent, or constant, holds nothing of the source: its ratio is 0,
-and minus infinity in decibels. It is worth -80 dB here, because a source 80 dB under its mixture counts as silent, and
-because nothing that sounds scores as low: ten seconds of noise at 16 kHz have an SI-SDR of -52 dB. Without the upper
-end, a lone speaker who is given back as he is would be worth infinitely much. PESQ has a scale with a lower end, 1.0,
-which is what a silent estimate is worth; its STOI is 0.
+Both lie between -80 and 80 dB. A silent estimate holds nothing of the source: its ratio is 0, which is minus infinity
+in decibels. It is worth -80 dB here, because a source 80 dB under its mixture counts as silent, and because nothing
+that sounds scores as low: ten seconds of noise at 16 kHz have an SI-SDR of about -52 dB. A constant estimate has the
+SI-SDR of a silent one. Without the upper end, a lone speaker who is given back unchanged would be worth infinitely
+much. PESQ has a scale with a lower end, 1.0, which is what a silent estimate is worth; its STOI is 0.
 """
 
 import math
@@ -73,7 +73,7 @@ def separation_scores(
         gained = scores[_IMPROVED[name]] - _MEASURES[_IMPROVED[name]](mixed, clean, sample_rate)
         scores[name] = gained.where(several, torch.nan)
     counts = present.sum(1).tolist()
-    return {name: torch.stack([part.mean() for part in scores[name].split(counts)]).float() for name in names}
+    return {name: torch.stack([part.mean() for part in torch.split(scores[name], counts)]).float() for name in names}
 
 
 class SeparationMetrics(Metric):
@@ -127,8 +127,8 @@ def _in_float64(signal: Tensor) -> Tensor:
 
 def _si_sdr(estimates: Tensor, sources: Tensor, _: int) -> Tensor:
     """From the share of an estimate's energy that is the source's, which no scale changes."""
-    zero_mean = (signal - signal.mean(-1, keepdim=True) for signal in (estimates, sources))
-    share = cosine_similarity(*zero_mean, dim=-1).square()
+    estimates, sources = (signal - signal.mean(-1, keepdim=True) for signal in (estimates, sources))
+    share = cosine_similarity(estimates, sources, dim=-1).square()
     return 10 / math.log(10) * torch.logit(share, eps=SILENT_ENERGY_RATIO)  # log10(share / (1 - share))
 
 

@@ -5,7 +5,6 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-
 # The loss must fall by more than this to count as progress, here and where training stops early. It is a difference,
 # since a share of the loss would change its sign with it. Over the default patience it asks for 0.0025 dB an epoch,
 # 0.25 dB in a hundred: what is slower is not worth a rate that is too high, nor another night.
