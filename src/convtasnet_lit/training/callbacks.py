@@ -127,6 +127,7 @@ class SaveOnInterrupt(Callback):
         """Save at the end of an optimizer step: gradients half accumulated are in no checkpoint."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if self._asked and stepped and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            refuse_lost_weights(trainer, pl_module)
             trainer.save_checkpoint(self.path)
             raise Interrupted
 
@@ -210,7 +211,7 @@ class Gradients(Callback):
         self._steps += 1
         seldom = trainer.global_step % LOST_STEPS == 0  # a GPU's work is waited for
         if seldom and self._lost_in_a_row >= LOST_STEPS:
-            raise InputError(f"{_lost(trainer)}: no gradient was finite in {LOST_STEPS} steps")
+            raise _lost(trainer, f"no gradient was finite in {LOST_STEPS} steps")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's means; they are the same in all processes."""
@@ -229,9 +230,11 @@ def refuse_lost_weights(trainer: Trainer, module: LightningModule) -> None:
         InputError: One of them is NaN or infinite.
     """
     if not all(bool(weights.isfinite().all()) for weights in module.parameters()):
-        raise InputError(f"{_lost(trainer)}: weights of the network are not finite")
+        raise _lost(trainer, "weights of the network are not finite")
 
 
-def _lost(trainer: Trainer) -> str:
-    where = f"training was lost in epoch {trainer.current_epoch + 1}; the checkpoints of earlier ones were kept"
-    return f"optimizer.lr: {where}; try a lower rate or another trainer.precision"
+def _lost(trainer: Trainer, reason: str) -> InputError:
+    return InputError(
+        f"optimizer.lr: training was lost in epoch {trainer.current_epoch + 1}, because {reason}; the checkpoints from "
+        "before were kept; try a lower rate or another trainer.precision"
+    )
