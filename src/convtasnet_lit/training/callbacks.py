@@ -59,7 +59,7 @@ class EpochHistory(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint; Lightning announces no start of an epoch in whose middle that is."""
         self.rows = list(state_dict["rows"])
-        self._started = time.monotonic() - state_dict["seconds"]
+        self._started = time.monotonic() - state_dict.get("seconds", 0.0)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
