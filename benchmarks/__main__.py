@@ -19,6 +19,7 @@ from benchmarks.timing import Part, Settings, threads_of_torch
 from convtasnet_lit.doors import BAD_INPUT, leave
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
+from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 
 PARTS: dict[str, Callable[[Settings], Part]] = {
     "step": speed.step,
@@ -72,6 +73,8 @@ def main() -> None:
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     names = Settings.__dataclass_fields__
     settings = Settings(**{key: value for key, value in vars(options).items() if key in names})
+    if settings.bfloat16:
+        warn_of_slow_bfloat16("cpu")
     command = shlex.join(["python", "-m", "benchmarks.__main__", *sys.argv[1:]])
     found: dict[str, Any] = {"command": command, "machine": report.machine(), "settings": asdict(settings), "parts": {}}
     for name in options.parts:

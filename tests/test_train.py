@@ -16,6 +16,7 @@ import torch
 from convtasnet_lit.config import Accelerator, Config, Precision, ScheduleConfig, ScheduleName, plain
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.train import train
+from convtasnet_lit.training import module
 from convtasnet_lit.training.callbacks import Interrupted, SaveOnInterrupt
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 
@@ -82,6 +83,22 @@ def test_the_same_seed_gives_the_same_weights(scheduled: Config, whole: Path, tm
     assert_equal_runs(whole, tmp_path / "again")
 
 
+def test_the_largest_mask_of_an_epoch_is_the_largest_of_its_batches(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, seen = module.observations, []
+
+    def observe(mixture: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
+        seen.append(original(mixture, masks)["train/mask_max"].item())
+        return original(mixture, masks)
+
+    monkeypatch.setattr(module, "observations", observe)
+    monkeypatch.setattr(module, "LOG_EVERY_BATCHES", 2)
+    train(replace(config, trainer=replace(config.trainer, max_epochs=1)), tmp_path)
+    assert len(set(seen)) == 4
+    assert pd.read_csv(tmp_path / "history.csv")["train/mask_max"].tolist() == pytest.approx([max(seen)])
+
+
 class StoppedError(Exception):
     pass
 
@@ -134,6 +151,7 @@ import json, sys
 from pathlib import Path
 from convtasnet_lit.config import Config, typed
 from convtasnet_lit.train import train
+from convtasnet_lit.training import module
 train(typed(Config, json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
 

@@ -7,6 +7,7 @@ work begins. Nothing but the doors knows Hydra.
 import re
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from enum import Enum
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -169,7 +170,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
+        require(0 < self.lr <= 1, "optimizer.lr", self.lr, "above 0, and at most 1")  # a step of Adam is as long
         for key in ("beta1", "beta2"):
             require(0 <= getattr(self, key) < 1, f"optimizer.{key}", getattr(self, key), "in [0, 1)")
         require_each(self, "optimizer", "eps weight_decay", 0)
@@ -198,7 +199,8 @@ class TrainerConfig:
         counts = "max_epochs early_stopping_patience accumulate_grad_batches effective_batch_size devices num_nodes"
         require_each(self, "trainer", counts, 1)
         require_each(self, "trainer", "gpu_gb", 0)
-        require(self.gradient_clip_norm > 0, "trainer.gradient_clip_norm", self.gradient_clip_norm, "above 0")
+        norm = self.gradient_clip_norm
+        require(0 < norm < inf, "trainer.gradient_clip_norm", norm, "above 0, and finite")
 
 
 @dataclass

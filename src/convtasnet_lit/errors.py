@@ -1,6 +1,7 @@
 """What a user did wrong, said in one line."""
 
 from enum import Enum
+from math import inf
 
 
 class InputError(ValueError):
@@ -37,7 +38,7 @@ def require(condition: bool, key: str, value: object, allowed: str) -> None:
 
 
 def require_each(group: object, prefix: str, keys: str, least: float) -> None:
-    """Refuse values of a group that are too small.
+    """Refuse values of a group that are too small, or not finite.
 
     Args:
         group: A configuration dataclass.
@@ -50,4 +51,4 @@ def require_each(group: object, prefix: str, keys: str, least: float) -> None:
     """
     for key in keys.split():
         value = getattr(group, key)
-        require(value >= least, f"{prefix}.{key}", value, f"at least {least:g}")
+        require(least <= value < inf, f"{prefix}.{key}", value, f"at least {least:g}, and finite")

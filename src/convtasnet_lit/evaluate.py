@@ -1,6 +1,7 @@
 """Evaluate a checkpoint on unseen speakers: `python -m convtasnet_lit.evaluate checkpoint=runs/experiment-demo`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from rich import print as show
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.doors import hydra_door
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
-from convtasnet_lit.evaluation.scores import score_mixtures, summarize, summarize_counts
+from convtasnet_lit.evaluation.scores import summarize, summarize_counts
+from convtasnet_lit.evaluation.separating import score_mixtures
 from convtasnet_lit.evaluation.tables import counting_table, score_table
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.plan import mixture_table
@@ -52,17 +54,24 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
         "split": config.split.name,
         "bfloat16": config.bfloat16,
         "mixture_list": listed.name,
+        "not_finite": table["mixture"][~table["finite"]].tolist(),
         "scores": summarize(table, names),
     } | ({"counting": summarize_counts(table)} if counting else {})
     with written_whole(folder / "per_utterance.csv") as partial:
         table.to_csv(partial, index=False)
     with written_whole(folder / "metrics.json") as partial:
-        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return report, folder
 
 
 def _run(config: EvaluateConfig, _: Path) -> None:
     report, folder = evaluate(config)
+    if report["not_finite"]:
+        numbers = ", ".join(map(str, report["not_finite"][:9]))
+        print(
+            f"warning: {len(report['not_finite'])} mixtures have estimates that are not finite: {numbers}",
+            file=sys.stderr,
+        )
     show(score_table(report))
     if "counting" in report:
         show(counting_table(report["counting"]))

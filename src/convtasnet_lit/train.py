@@ -15,7 +15,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.pictures import draw_curves
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.budget import ADVICE, report_memory, room_here, settled
-from convtasnet_lit.training.callbacks import Interrupted
+from convtasnet_lit.training.callbacks import BestAndLast, Interrupted
 from convtasnet_lit.training.module import SeparationModule
 from convtasnet_lit.training.resume import is_first_process, keep_batch, resume_point
 from convtasnet_lit.training.trainer import make_trainer
@@ -40,7 +40,8 @@ def train(config: Config, folder: Path) -> Result:
         folder: Where checkpoints, history and curves go.
 
     Raises:
-        InputError: The data or the folder cannot be used, or the GPU's memory does not suffice.
+        InputError: The data or the folder cannot be used, the GPU's memory does not suffice, or the loss became
+            NaN and stayed so.
         Interrupted: Ctrl-C; the state was saved.
         KeyboardInterrupt: Ctrl-C before the first step, or a second one; nothing more was saved.
     """
@@ -67,12 +68,14 @@ def train(config: Config, folder: Path) -> Result:
     finally:
         if config.logger.name is LoggerName.wandb:
             wandb.finish()  # the jobs of a sweep share a process
-    if trainer.is_global_zero:
-        draw_curves(folder / "history.csv", folder / "curves.png")
+        if trainer.is_global_zero and (folder / "history.csv").exists():
+            draw_curves(folder / "history.csv", folder / "curves.png")
     best = trainer.checkpoint_callback
-    assert best is not None
-    score = float(best.best_model_score)  # type: ignore[attr-defined]
-    return Result(folder, Path(best.best_model_path), score, trainer.current_epoch, time.monotonic() - started)  # type: ignore[attr-defined]
+    assert isinstance(best, BestAndLast)
+    if best.best_model_score is None:
+        raise InputError(f"{folder}: there is no best checkpoint, because no epoch had a finite validation loss")
+    score = float(best.best_model_score)
+    return Result(folder, Path(best.best_model_path), score, trainer.current_epoch, time.monotonic() - started)
 
 
 def _run(config: Config, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Means and intervals against known distributions; tables and pictures are drawn."""
 
+import json
 from io import StringIO
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_few_and_equal_values() -> None:
 
 
 def test_groups_are_apart() -> None:
-    scores = pd.DataFrame({"group": ["FF", "FM", "FM"], "si_sdri": [1.0, 3.0, 5.0]})
+    scores = pd.DataFrame({"group": ["FF", "FM", "FM"], "finite": True, "si_sdri": [1.0, 3.0, 5.0]})
     summary = summarize(scores, ["si_sdri"])
     assert [summary[g]["mixtures"] for g in ("all", "FF", "FM")] == [3, 1, 2]
     assert [summary[g]["si_sdri"]["mean"] for g in ("all", "FF", "FM")] == [3.0, 1.0, 4.0]
@@ -43,12 +44,25 @@ def printed(table: Table) -> str:
 
 
 def test_mixtures_without_a_score_leave_the_mean_alone() -> None:
-    scores = pd.DataFrame({"group": ["F", "FM", "FM"], "si_sdr": [9.0, 1.0, 2.0], "si_sdri": [np.nan, 3.0, 5.0]})
+    groups = {"group": ["F", "FM", "FM"], "finite": True}
+    scores = pd.DataFrame(groups | {"si_sdr": [9.0, 1.0, 2.0], "si_sdri": [np.nan, 3.0, 5.0]})
     summary = summarize(scores, ["si_sdr", "si_sdri"])
     assert summary["all"]["mixtures"] == 3
     assert summary["all"]["si_sdri"] == summary["FM"]["si_sdri"] == describe(np.array([3.0, 5.0]))
     assert set(summary["F"]) == {"mixtures", "si_sdr"}
     assert "9.00" in printed(score_table({"scores": summary, "corpus": "demo", "split": "test"}))
+
+
+def test_a_score_that_is_nan_shows_in_the_mean_and_leaves_valid_json() -> None:
+    groups = {"group": ["F", "FF", "FF", "FM"], "finite": [True, True, False, True]}
+    scores = pd.DataFrame(groups | {"si_sdr": [9.0, 1.0, np.nan, 3.0], "si_sdri": [np.nan, 2.0, np.nan, 4.0]})
+    summary = summarize(scores, ["si_sdr", "si_sdri"])
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    for group, name in ((group, name) for group in ("all", "FF") for name in ("si_sdr", "si_sdri")):
+        assert summary[group][name] == {"mean": None, "median": None, "ci95": None}
+    assert (summary["FM"]["si_sdri"]["mean"], set(summary["F"])) == (4.0, {"mixtures", "si_sdr"})
+    shown = printed(score_table({"scores": summary, "corpus": "demo", "split": "test"}))
+    assert shown.count("NaN") == 4
 
 
 def test_counts_are_summarized_by_the_true_number() -> None:

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from convtasnet_lit.config import Config, ScheduleConfig, ScheduleName
 from convtasnet_lit.mixing.dataset import Mixture
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.training import diagnosis
 from convtasnet_lit.training.diagnosis import (
     check_learning,
     check_masks,
@@ -18,9 +20,9 @@ from convtasnet_lit.training.diagnosis import (
 )
 
 
-def network(mask: str = "relu") -> ConvTasNet:
+def network(mask: str = "relu", norm: str = "gLN", encoder: str = "linear") -> ConvTasNet:
     torch.manual_seed(0)
-    return ConvTasNet(2, 16, 40, 8, 12, 8, 3, 2, 1, mask_activation=mask)
+    return ConvTasNet(2, 16, 40, 8, 12, 8, 3, 2, 1, norm, encoder_activation=encoder, mask_activation=mask)
 
 
 def test_a_sound_run_passes_all_five(config: Config) -> None:
@@ -44,9 +46,13 @@ def test_a_mask_that_cannot_amplify_fails(mask: str) -> None:
     assert "model.mask_activation=relu" in finding.advice
 
 
-def test_loud_mixtures_fail() -> None:
-    assert not check_normalization(torch.randn(4, 8000)).passed
-    assert check_normalization(torch.randn(4, 8000) * 0.056234).passed
+def test_loud_mixtures_fail_where_the_network_hears_the_level() -> None:
+    hears = network(norm="BN")
+    assert not check_normalization(torch.randn(4, 8000), hears).passed
+    assert check_normalization(torch.randn(4, 8000) * 0.056234, hears).passed
+    loud = check_normalization(torch.randn(4, 8000), network())
+    assert loud.passed
+    assert "ignores the level: its gLN divides it out" in loud.figure
 
 
 def test_a_silent_batch_fails_the_metrics() -> None:
@@ -54,9 +60,15 @@ def test_a_silent_batch_fails_the_metrics() -> None:
 
 
 def test_both_schedules_fall(config: Config) -> None:
-    assert "0.0005 after 5 epochs" in check_schedule(network(), config).figure
+    assert "0.0005 after 5 epochs at -10 or 0 or 1 dB" in check_schedule(network(), config).figure
     cosine = replace(config, schedule=ScheduleConfig(name=ScheduleName.warmup_cosine))
     assert check_schedule(network(), cosine).passed
+
+
+def test_a_schedule_that_stands_still_at_negative_losses_fails(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    relative = lambda optimizer, *_: ReduceLROnPlateau(optimizer, "min", 0.5, 3)  # noqa: E731
+    monkeypatch.setattr(diagnosis, "halving", relative)
+    assert not check_schedule(network(), config).passed
 
 
 def test_a_rate_that_teaches_nothing_fails(config: Config) -> None:

@@ -162,6 +162,12 @@ def test_a_lone_speaker_who_is_nearly_right_pulls_no_more() -> None:
     assert pull(pit_loss, 70.0) > 10 * pull(pit_loss, 30.0)  # SI-SDR has no end
 
 
+def test_a_silent_estimate_is_worse_than_any_other() -> None:
+    estimates, sources = noisy(-20.0)
+    assert pit_loss(torch.zeros_like(sources), sources).item() == pytest.approx(80, abs=0.1)
+    assert pit_loss(torch.full_like(sources, 0.3), sources) > pit_loss(estimates, sources)
+
+
 def test_autocast_keeps_the_loss_in_float32() -> None:
     estimates, sources = noisy(30.0)
     with torch.autocast("cpu", torch.bfloat16):

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 from mir_eval.separation import bss_eval_sources
+from torch._subclasses import FakeTensorMode
 from torchmetrics.functional.audio import (
     permutation_invariant_training,
     scale_invariant_signal_distortion_ratio,
     signal_distortion_ratio,
 )
 
-from convtasnet_lit.training.metrics import NAMES, SeparationMetrics, separation_scores
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.training.metrics import NAMES, SeparationMetrics, _in_float64, separation_scores
 
 
 def speechlike(*shape: int) -> torch.Tensor:
@@ -124,6 +126,81 @@ def test_silence_has_no_score() -> None:
     silence = torch.zeros(1, 2, 800)
     scores = separation_scores(["si_sdr", "sdr"], silence, silence, silence.sum(1), 8000)
     assert all(value.isnan().all() for value in scores.values())
+
+
+def scored(estimates: torch.Tensor, sources: torch.Tensor) -> dict[str, float]:
+    scores = separation_scores(NAMES, estimates, sources, sources.sum(1), 8000)
+    return {name: value.item() for name, value in scores.items()}
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_estimates_that_are_silent_or_constant_have_the_lowest_scores(level: float) -> None:
+    sources = speechlike(1, 2, 16000)
+    dead = scored(torch.full_like(sources, level), sources)
+    mixed = scored(sources.sum(1, keepdim=True).expand_as(sources), sources)
+    assert dead["si_sdri"] == pytest.approx(-80 - mixed["si_sdr"])
+    assert dead["si_sdr"] == pytest.approx(-80)
+    assert -80 <= dead["sdr"] < (0 if level else -79.99)  # 512 taps make something of a constant
+    assert dead["pesq"] == pytest.approx(1.0, abs=0.1)
+    assert dead["stoi"] < (0.3 if level else 0.01)
+    assert np.isfinite(list(dead.values())).all()
+
+
+def test_one_silent_output_is_worth_less_than_noise() -> None:
+    sources = speechlike(1, 2, 16000)
+    silent, noisy = sources.clone(), sources.clone()
+    silent[:, 1] = 0
+    noisy[:, 1] = torch.randn(16000, generator=torch.Generator().manual_seed(2))
+    lost, poor = scored(silent, sources), scored(noisy, sources)
+    assert np.isfinite(list(lost.values())).all()
+    assert lost["si_sdr"] == pytest.approx((80 - 80) / 2, abs=1e-4)
+    assert all(lost[name] < poor[name] for name in ("si_sdr", "sdr", "si_sdri", "sdri"))
+
+
+def test_perfect_estimates_have_finite_scores_of_80_db() -> None:
+    sources = speechlike(1, 2, 16000)
+    perfect = scored(sources.flip(1), sources)
+    assert np.isfinite(list(perfect.values())).all()
+    assert (perfect["si_sdr"], perfect["sdr"]) == (pytest.approx(80), pytest.approx(80))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6, 1e18])
+def test_no_scale_of_the_estimates_changes_a_score(scale: float, separated: tuple[torch.Tensor, ...]) -> None:
+    estimates, sources, mixture = separated
+    names = ["si_sdr", "si_sdri"]
+    expected = separation_scores(names, estimates, sources, mixture, 8000)
+    found = separation_scores(names, scale * estimates, sources, mixture, 8000)
+    for name in names:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_one_estimate_that_is_not_finite_makes_every_mean_nan(bad: float, separated: tuple[torch.Tensor, ...]) -> None:
+    estimates, sources, mixture = separated
+    estimates = estimates.clone()
+    estimates[1, 0, 5] = bad
+    scores = separation_scores(NAMES, estimates, sources, mixture, 8000)
+    assert all(value.isnan().tolist() == [False, True] for value in scores.values())
+    metrics = SeparationMetrics(NAMES, 8000)
+    metrics.update(estimates, sources, mixture)
+    assert all(mean.isnan() for mean in metrics.compute().values())
+
+
+def test_metrics_need_no_float64_of_their_device() -> None:
+    metrics = SeparationMetrics(["si_sdr"], 8000)
+    assert all(state.dtype == torch.float32 for state in (metrics.total, metrics.count))
+    with FakeTensorMode():
+        moved = _in_float64(torch.zeros(3, device="mps"))
+    assert (moved.device.type, moved.dtype) == ("cpu", torch.float64)
+
+
+@pytest.mark.parametrize("name", ["pesq", "stoi"])
+def test_a_missing_package_is_named_in_one_line(
+    name: str, separated: tuple[torch.Tensor, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, {"stoi": "pystoi"}.get(name, name), None)
+    with pytest.raises(InputError, match=r"pip install 'convtasnet_lit\[metrics\]'"):
+        separation_scores([name], *separated, 8000)
 
 
 @pytest.mark.parametrize("names", [["sdri"], ["si_sdr", "sdr", "si_sdri"], ["stoi", "si_sdr"]])

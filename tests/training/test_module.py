@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -165,6 +166,28 @@ def test_the_rate_is_halved_after_more_epochs_than_the_patience() -> None:
         schedule.step(1.0)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == [1e-3] * 4 + [5e-4] * 4 + [2.5e-4]
+
+
+def rates_of(losses: Iterable[float]) -> list[float]:
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], 1e-3)
+    schedule, rates = halving(optimizer, patience=3), []
+    for loss in losses:
+        schedule.step(loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+@pytest.mark.parametrize("level", [-30.0, -10.0, 0.0, 1.0, 10.0])
+def test_the_rate_falls_the_same_way_at_any_loss(level: float) -> None:
+    assert rates_of([level] * 60)[-1] == 1e-3 * 0.5**14
+    assert rates_of(level - 0.002 * epoch for epoch in range(60))[-1] < 1e-5  # less than 0.01 dB in four epochs
+    assert set(rates_of(level - 0.02 * epoch for epoch in range(60))) == {1e-3}
+    noise = torch.randn(60, generator=torch.Generator().manual_seed(0)).mul(0.003)
+    assert rates_of((level + noise).tolist())[-1] < 1e-5
+
+
+def test_a_validation_that_is_not_finite_is_one_without_progress() -> None:
+    assert rates_of([-10.0] + [float("nan")] * 4)[-1] == 5e-4
 
 
 def test_the_rate_warms_up_and_falls_to_nothing(config: Config, tmp_path: Path) -> None:

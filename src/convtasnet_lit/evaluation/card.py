@@ -76,11 +76,12 @@ def _metadata(name: str, licence: str, report: Mapping[str, Any] | None) -> dict
     if report is None:
         return values
     scores, corpus = report["scores"]["all"], report["corpus"]
-    metrics = [{"type": key, "name": METRICS[key], "value": round(scores[key]["mean"], 2)} for key in _scored(scores)]
+    means = {key: scores[key]["mean"] for key in _scored(scores) if scores[key]["mean"] is not None}
+    metrics = [{"type": key, "name": METRICS[key], "value": round(mean, 2)} for key, mean in means.items()]
     dataset = {"type": corpus, "name": CORPORA.get(corpus, corpus), "split": report["split"]}
     result = {"task": {"type": "audio-to-audio", "name": "speech separation"}, "dataset": dataset, "metrics": metrics}
     index = [{"name": _title(name), "results": [result]}]
-    return values | {"metrics": _scored(scores), "model-index": index}
+    return values | {"metrics": list(means), "model-index": index}
 
 
 def _summary(stored: StoredNetwork) -> str:

@@ -1,84 +1,61 @@
-"""Scores of each mixture; their means, medians and intervals over all and by gender group."""
+"""Scores of estimates; their means, medians and intervals over all mixtures and by gender group."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from rich.progress import track
 from scipy.stats import bootstrap
+from torch import Tensor
 
-from convtasnet_lit.evaluation.pictures import write_example
-from convtasnet_lit.inference.counting import heard
-from convtasnet_lit.mixing.dataset import FixedMixtures
-from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.mixing.dataset import Mixture
 from convtasnet_lit.training.metrics import separation_scores
 
 
-def score_mixtures(
-    network: ConvTasNet,
-    mixtures: FixedMixtures,
-    names: list[str],
-    sample_rate: int,
-    examples: Path,
-    num_examples: int,
-    bfloat16: bool = False,
-    counting: bool = False,
-) -> pd.DataFrame:
-    """Separate and score each mixture of a list, and write the first ones to listen to.
+def score(names: list[str], estimates: Tensor, item: Mixture, sample_rate: int) -> dict[str, Any]:
+    """Score the estimates of one mixture.
 
     Args:
-        network: In evaluation mode, where it shall compute.
-        mixtures: The list.
         names: The metrics.
+        estimates: (sources, samples), in any order, where the scores shall be computed.
+        item: The mixture and its sources.
         sample_rate: Hz.
-        examples: Folder of the example mixtures.
-        num_examples: How many.
-        bfloat16: Let the network multiply in bfloat16.
-        counting: Count the speakers that are heard in the estimates.
 
     Returns:
-        One row a mixture, one column a metric; with `counting` also how many `speakers` it holds, and how many `heard`.
+        Each metric, NaN where there is none; and whether the estimates are `finite`: if not, all metrics are NaN.
     """
-    device, rows = next(network.parameters()).device, []
-    for number in track(range(len(mixtures)), "evaluating"):
-        item = mixtures[number]
-        mixture, sources = item.mixture.to(device).unsqueeze(0), item.sources.to(device).unsqueeze(0)
-        with torch.inference_mode():
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                estimates = network(mixture).float()
-            scores = separation_scores(names, estimates, sources, mixture, sample_rate)
-        counts = {"speakers": len(mixtures.specs[number].rows), "heard": int(heard(estimates[0].cpu().numpy()).sum())}
-        rows.append({name: value.item() for name, value in scores.items()} | (counts if counting else {}))
-        if number < num_examples:
-            write_example(examples / f"{number}", item, estimates[0].cpu(), sample_rate)
-    return pd.DataFrame.from_records(rows)
+    sources, mixture = (signal.to(estimates.device).unsqueeze(0) for signal in (item.sources, item.mixture))
+    scores = separation_scores(names, estimates.unsqueeze(0), sources, mixture, sample_rate)
+    return {name: value.item() for name, value in scores.items()} | {"finite": bool(estimates.isfinite().all())}
 
 
 def summarize(scores: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     """Summarize per-mixture scores over all mixtures and by gender group.
 
     A metric is summarized over the mixtures that have it: improvements leave out those of one speaker, and a group of
-    them alone has none.
+    them alone has none. Estimates that are not finite are left out of nothing.
 
     Args:
-        scores: One row a mixture, with a column `group` and one a metric.
+        scores: One row a mixture, with columns `group` and `finite`, and one a metric.
         names: The metrics.
 
     Returns:
         `{"all": {"mixtures": ..., METRIC: {"mean": ..., "median": ..., "ci95": [low, high]}}, "FF": ..., ...}`.
     """
     groups = {"all": scores} | {str(group): rows for group, rows in scores.groupby("group")}
+    scored = {name: scores[name].notna() | ~scores["finite"] for name in names}
     return {
         group: {"mixtures": len(rows)}
-        | {name: describe(rows[name].dropna().to_numpy(float)) for name in names if rows[name].notna().any()}
+        | {
+            name: describe(rows.loc[scored[name], name].to_numpy(float))
+            for name in names
+            if scored[name][rows.index].any()
+        }
         for group, rows in groups.items()
     }
 
 
 def describe(values: np.ndarray) -> dict[str, Any]:
-    """Return the mean, the median and the 95 % bootstrap interval of the mean.
+    """Return the mean, the median and the 95 % bootstrap interval of the mean; None for each if a value is NaN.
 
     Args:
         values: One a mixture.
@@ -87,6 +64,8 @@ def describe(values: np.ndarray) -> dict[str, Any]:
         >>> describe(np.array([1.0, 2.0, 3.0, 6.0]))["mean"]
         3.0
     """
+    if np.isnan(values).any():
+        return {"mean": None, "median": None, "ci95": None}  # JSON knows no NaN
     return {"mean": float(values.mean()), "median": float(np.median(values)), "ci95": interval(values)}
 
 

@@ -36,7 +36,7 @@ def score_cell(score: dict[str, Any] | None) -> str:
     """Write a score as its mean and its interval.
 
     Args:
-        score: As `describe` gives it; None where there is none.
+        score: As `describe` gives it; None where there is none. NaN is of estimates that are not finite.
 
     Example:
         >>> score_cell({"mean": 6.03, "median": 6.1, "ci95": [5.86, 6.2]})
@@ -44,6 +44,8 @@ def score_cell(score: dict[str, Any] | None) -> str:
     """
     if score is None:
         return ""
+    if score["mean"] is None:
+        return "NaN"
     if score["ci95"] is None:
         return f"{score['mean']:.2f}"
     low, high = score["ci95"]

@@ -19,6 +19,7 @@ from convtasnet_lit.inference.tracking import Tracker
 from convtasnet_lit.inference.windows import OVERLAP, SHORTEST_WINDOW, separate_windows, window_seconds
 from convtasnet_lit.mixing.transforms import normalization_gain
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 from convtasnet_lit.weights.pretrained import load_pretrained
 
 Progress = Callable[[float, float], None]
@@ -70,6 +71,8 @@ class Separator:
             raise InputError(f"batch: {batch} is not allowed; it must be at least 1")
         self.network, self.sample_rate, self.normalized = network.eval(), sample_rate, normalized
         self.scale, self.window, self.batch, self.bfloat16, self.counts = scale, window, batch, bfloat16, counts
+        if bfloat16:
+            warn_of_slow_bfloat16(next(network.parameters()).device.type)
 
     @classmethod
     def from_pretrained(

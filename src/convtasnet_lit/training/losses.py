@@ -28,7 +28,7 @@ def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
         sources: (..., samples), none of them silent; see `si_sdr_or_leakage`.
 
     Returns:
-        Decibels, (...), in float32 or better, also under autocast.
+        Decibels, (...), in float32 or better, also under autocast; -80 for a silent or constant estimate.
 
     Example:
         >>> source = torch.tensor([1.0, -1.0, 1.0, -1.0])
@@ -177,7 +177,7 @@ def _si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
     source_energy = _energy(sources)
     scale = (estimates * sources).sum(-1) / (source_energy + EPS)
     noise = estimates - scale.unsqueeze(-1) * sources
-    return 10 * torch.log10((scale.square() * source_energy + EPS) / (_energy(noise) + EPS))
+    return _decibels(scale.square() * source_energy, _energy(noise))
 
 
 def _snr(estimates: Tensor, sources: Tensor) -> Tensor:
@@ -201,9 +201,14 @@ def _pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
         inner = sources @ estimates.mT  # (batch, source, estimate)
     target = inner.square() / (source_energy + EPS)
     noise = (estimate_energy - target).clamp(min=0)
-    ratio = 10 * torch.log10((target + EPS) / (noise + EPS))
+    ratio = _decibels(target, noise)
     mixture = _mixture_energy(sources).unsqueeze(2)
     return torch.where(_silent(source_energy, mixture), _leakage(estimate_energy, mixture), ratio)
+
+
+def _decibels(target: Tensor, noise: Tensor) -> Tensor:
+    """A ratio of energies, -80 dB where there is no target: a silent estimate must not pass for one of 0 dB."""
+    return 10 * torch.log10(target / (noise + EPS) + SILENT_ENERGY_RATIO)
 
 
 def _mixture_energy(sources: Tensor) -> Tensor:

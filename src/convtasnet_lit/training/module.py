@@ -1,12 +1,12 @@
 """The LightningModule: network, loss, metrics, optimizer and schedule."""
 
+import sys
 from typing import Any
 
 import torch
 from lightning import LightningModule
 from torch import Tensor
-from torch.nn.utils import get_total_norm
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
@@ -45,7 +45,8 @@ class SeparationModule(LightningModule):
         if self.config.trainer.compile:
             self._separate = torch.compile(self._separate)
         self._loss = counting_pit_loss if data.mixed_counts else pit_loss
-        self.validation_loss = MeanMetric()
+        # NaN stays NaN: by default it would be left out. "disable" would forget the weights (torchmetrics 1.9).
+        self.validation_loss = MeanMetric(nan_strategy=torch.nan)
         self.validation_metrics = SeparationMetrics([metric.name for metric in self.config.metrics], data.sample_rate)
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -61,19 +62,18 @@ class SeparationModule(LightningModule):
         del masks  # they are not needed to go back, and large
         loss = self._loss(estimates, batch.sources)
         self.log("train/step_loss", loss)  # of this process alone: the others are waited for once an epoch
-        averaged = {"train/loss": loss} | observed
-        self.log_dict(averaged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(mixture))
+        for name, value in ({"train/loss": loss} | observed).items():
+            over = "max" if name == "train/mask_max" else "mean"
+            self.log(name, value, on_step=False, on_epoch=True, reduce_fx=over, sync_dist=True, batch_size=len(mixture))
         return loss
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the gradient norm before it is clipped."""
-        gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        self.log("train/gradient_norm", get_total_norm(gradients), on_step=False, on_epoch=True, sync_dist=True)
 
     def validation_step(self, batch: Mixture, batch_index: int) -> None:
         """Score whole mixtures."""
         mixture = batch.mixture
         estimates = self.network(mixture)
+        if not estimates.isfinite().all():
+            number = batch_index * self.trainer.world_size + self.global_rank  # each process has every so many
+            print(f"warning: the estimates of validation mixture {number} are not finite", file=sys.stderr)
         self.validation_loss.update(self._loss(estimates, batch.sources), len(mixture))
         self.validation_metrics.update(estimates, batch.sources, mixture)
 

@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from hashlib import sha256
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 
 import torch
@@ -12,17 +13,14 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision, TrainerConfig
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.training.callbacks import (
-    EpochHistory,
-    SaveOnInterrupt,
-    WholeCheckpointIO,
-    checkpoint_callback,
-)
+from convtasnet_lit.model.processor import warn_of_slow_bfloat16
+from convtasnet_lit.training.callbacks import BestAndLast, EpochHistory, Gradients, SaveOnInterrupt, WholeCheckpointIO
 from convtasnet_lit.training.module import LOG_EVERY_BATCHES
+from convtasnet_lit.training.schedules import PROGRESS_DB
 
 _LIGHTNING_PRECISION = {Precision.fp32: "32-true", Precision.fp16: "16-mixed", Precision.bf16: "bf16-mixed"}
 
@@ -40,9 +38,11 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
     settings = config.trainer
     accelerator = pick_accelerator(settings.accelerator)
     if accelerator == "cpu":
-        computed = "bfloat16" if pick_precision(settings) is Precision.bf16 else "float32"
+        in_bfloat16 = pick_precision(settings) is Precision.bf16
         reason = "" if settings.accelerator is Accelerator.cpu else ": no accelerator"
-        rank_zero_info(f"training on the CPU in {computed}{reason}")
+        rank_zero_info(f"training on the CPU in {'bfloat16' if in_bfloat16 else 'float32'}{reason}")
+        if in_bfloat16:
+            rank_zero_only(warn_of_slow_bfloat16)(accelerator)
     torch.set_float32_matmul_precision("high" if settings.tf32 and accelerator == "gpu" else "highest")
     if settings.compile:
         rank_zero_info("compiling: the first step takes about a minute, less in the next run")
@@ -77,10 +77,12 @@ def make_callbacks(config: Config, folder: Path) -> list[Callback]:
     checkpoints = folder / "checkpoints"
     seconds = config.data.train_mixtures * config.data.segment_samples / config.data.sample_rate
     return [
+        Gradients(),  # before the history, whose rows hold what it logs
         EpochHistory(folder / "history.csv", seconds),
-        EarlyStopping("val/loss", mode="min", patience=config.trainer.early_stopping_patience),
+        # A validation that is not finite is one without progress: in fp16 the next one may be finite again.
+        EarlyStopping("val/loss", PROGRESS_DB, config.trainer.early_stopping_patience, check_finite=False),
         SaveOnInterrupt(checkpoints / "last.ckpt"),
-        checkpoint_callback(checkpoints),
+        BestAndLast(checkpoints),
     ]
 
 
@@ -190,5 +192,7 @@ def _strategy(settings: TrainerConfig) -> str | Strategy:
 
 def _logged_in() -> bool:
     """Whether `wandb login` left a key in ~/.netrc; W&B itself would ask on the terminal."""
-    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    return netrc.is_file() and "api.wandb.ai" in netrc.read_text(encoding="utf-8", errors="ignore")
+    try:
+        return "api.wandb.ai" in netrc(os.environ.get("NETRC")).hosts
+    except (OSError, NetrcParseError, UnicodeDecodeError):
+        return False
