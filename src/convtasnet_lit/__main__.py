@@ -4,7 +4,8 @@ import runpy
 import sys
 from pathlib import Path
 
-from convtasnet_lit.command_line import BAD_INPUT, leave
+from convtasnet_lit.command_line import reported
+from convtasnet_lit.errors import require
 
 COMMANDS = {
     "separate": "separate recordings into one file a speaker",
@@ -23,15 +24,15 @@ def main() -> None:
     """Run the command that the first argument names; without one, list them."""
     called = "python -m convtasnet_lit" if Path(sys.argv[0]).name == "__main__.py" else Path(sys.argv[0]).stem
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if name in ("-h", "--help"):
-        print(f"usage: {called} COMMAND ...   (`{called} COMMAND --help` lists its options)\n")
-        print(*(f"  {command:<12} {purpose}" for command, purpose in COMMANDS.items()), sep="\n")
-    elif name not in COMMANDS:
-        leave(f"error: {name}: there is no such command; there are {', '.join(COMMANDS)}", BAD_INPUT)
-    else:
-        del sys.argv[1]
-        # As `python -m convtasnet_lit.NAME`, so that Lightning and data loaders can start it again as other processes.
-        runpy.run_module(f"convtasnet_lit.{name}", {"PROGRAM": called}, "__main__", alter_sys=True)
+    with reported():
+        if name in ("-h", "--help"):
+            print(f"usage: {called} COMMAND ...   (`{called} COMMAND --help` lists its options)\n")
+            print(*(f"  {command:<12} {purpose}" for command, purpose in COMMANDS.items()), sep="\n")
+            return
+        require(name in COMMANDS, "command", name, f"one of {', '.join(COMMANDS)}")
+    del sys.argv[1]
+    # As `python -m convtasnet_lit.NAME`, so that Lightning and data loaders can start it again as other processes.
+    runpy.run_module(f"convtasnet_lit.{name}", {"PROGRAM": called}, "__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -71,6 +72,8 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
         sys.argv[0] = program(name)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing several lines itself
         with _reported(), _explained():
+            unknown = get_args_parser().parse_known_args()[1]
+            require(not unknown, "option", " ".join(unknown), f"one that `{sys.argv[0]} --help` lists, or KEY=VALUE")
             job()
         if failed:
             sys.exit(BAD_INPUT)
@@ -114,7 +117,7 @@ def one_line(error: Exception) -> str:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__
+        error = error.__cause__ or error.__context__  # OmegaConf clears the former
 
 
 def run_folder(name: str, overrides: str) -> str:
