@@ -4,7 +4,7 @@ Hydra composes `conf/` into these classes, so a misspelt key, a wrong type or an
 work begins. Nothing but the doors knows Hydra.
 """
 
-from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ class ModelConfig(Checked):
     """Hyperparameters of the network, with the letters of Table I of the paper; each is an argument of `ConvTasNet`."""
 
     num_filters: int = limited(512, at_least=1)  # N
-    kernel_size: int = 16  # L, samples; the stride is half of it
+    kernel_size: int = limited(16, at_least=2)  # L, samples; the stride is half of it
     bottleneck_channels: int = limited(128, at_least=1)  # B
     hidden_channels: int = limited(512, at_least=1)  # H
     skip_channels: int = limited(128, at_least=1)  # Sc
@@ -53,9 +53,8 @@ class ModelConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        length, block = self.kernel_size, self.block_kernel_size
-        require(length >= 2 and length % 2 == 0, "model.kernel_size", length, "even, 2 or more")
-        require(block % 2 == 1, "model.block_kernel_size", block, "odd")
+        require(self.kernel_size % 2 == 0, "model.kernel_size", self.kernel_size, "even")
+        require(self.block_kernel_size % 2 == 1, "model.block_kernel_size", self.block_kernel_size, "odd")
         if self.causal and self.norm is NormName.gLN:
             raise InputError("model.norm: gLN sees the future; model.causal=true needs model.norm=cLN or model.norm=BN")
 
@@ -68,9 +67,7 @@ class DataConfig(Checked):
     root: str = "data/demo"
     store: str = "data/store"  # folder of the prepared corpora
     download: bool = False
-    speaker_depth: int = limited(
-        1, at_least=1
-    )  # corpus=folder: which folder below the root names the speaker, 1 = the first
+    speaker_depth: int = limited(1, at_least=1)  # corpus=folder: the level of the folders named by speakers
     sample_rate: int = limited(16_000, at_least=4_000, at_most=192_000)  # Hz
     num_workers: int = limited(1, at_least=0)
 
@@ -127,9 +124,7 @@ class AugmentConfig(Checked):
     """What is varied in training, never in validation or test."""
 
     random_crop: bool = True
-    speed_range: float = limited(
-        0.0, at_least=0, below=0.5
-    )  # each source is played U(1 - r, 1 + r) times as fast: other voices; 0 switches it off
+    speed_range: float = limited(0.0, at_least=0, below=0.5)  # r: sources are played U(1 - r, 1 + r) times as fast
     snr_probability: float = limited(0.5, at_least=0, at_most=1)  # 0 switches dynamic SNR mixing off
     snr_range_db: float = limited(3.0, at_least=0)
 
@@ -191,7 +186,7 @@ class Config:
     name: str = ""  # names the run's folder; by default the overrides do
     seed: int = 0
     resume: bool = False
-    metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:3])
+    metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:3])  # si_sdr, sdr, si_sdri
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -224,7 +219,7 @@ class EvaluateConfig:
 
     checkpoint: str = MISSING  # anything that model.pretrained opens
     split: Split = Split.test
-    metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:4])
+    metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:4])  # si_sdr, sdr, si_sdri, sdri
     examples: int = 4  # mixtures written as WAV and PNG
     accelerator: Accelerator = Accelerator.auto
     bfloat16: bool = False  # multiply in bfloat16
@@ -250,8 +245,7 @@ def typed(schema: type[T], values: Any) -> T:
     """
     if OmegaConf.is_config(values):  # as plain values, so that a key appended with + is unknown, too
         values = OmegaConf.to_container(values, resolve=True, enum_to_str=True)
-    config: T = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))  # type: ignore[assignment]
-    return config
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))  # type: ignore[return-value]
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -261,5 +255,4 @@ def plain(config: Any) -> dict[str, Any]:
         >>> plain(ModelConfig())["mask_activation"]
         'relu'
     """
-    values = OmegaConf.to_container(OmegaConf.create(asdict(config), flags={"allow_objects": True}), enum_to_str=True)
-    return values  # type: ignore[return-value]
+    return OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)  # type: ignore[return-value]

@@ -37,9 +37,7 @@ def arguments() -> argparse.ArgumentParser:
         "--window", type=float, metavar="SECONDS", help="separated at once; by default as many as take 300 MB"
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="windows separated at once; default 1")
-    parser.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1 or mps; by default a CUDA GPU if there is one, else the CPU"
-    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; default: a CUDA GPU, else the CPU")
     parser.add_argument("--bfloat16", action="store_true", help="multiply in bfloat16, where that is faster")
     return parser
 

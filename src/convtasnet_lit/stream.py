@@ -17,14 +17,10 @@ def arguments() -> argparse.ArgumentParser:
         "stream", description="Separate raw mono samples from standard input into interleaved ones on standard output."
     )
     parser.add_argument("checkpoint", help="a causal network: a .ckpt file, a run's folder, a published folder, ...")
-    parser.add_argument(
-        "--encoding", choices=ENCODINGS, default="s16", help="encoding of input and output; default s16"
-    )
+    parser.add_argument("--encoding", choices=ENCODINGS, default="s16", help="of input and output; default s16")
     parser.add_argument("--speaker", type=int, metavar="N", help="write this one alone, counted from 1")
     parser.add_argument("--rate", type=int, metavar="HZ", help="rate of the input; refused if it is not the network's")
-    parser.add_argument(
-        "--hop", type=float, default=10.0, metavar="MS", help="how much is separated at once; default 10"
-    )
+    parser.add_argument("--hop", type=float, default=10.0, metavar="MS", help="separated at once; default 10")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of torch; default 1")
     return parser
 
@@ -33,10 +29,8 @@ def main() -> None:
     """Separate until the input ends or nobody reads the output any more."""
     with reported():
         options = arguments().parse_args()
-        processors = os.cpu_count() or 1
-        require(
-            1 <= options.threads <= processors, "--threads", options.threads, f"from 1 to {processors}, the processors"
-        )
+        most = os.cpu_count() or 1
+        require(1 <= options.threads <= most, "--threads", options.threads, f"from 1 to {most}, the processors here")
         require(0.1 <= options.hop <= 10_000, "--hop", options.hop, "from 0.1 to 10000 ms")
         run(options)
 
