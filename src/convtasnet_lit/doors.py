@@ -1,5 +1,6 @@
 """What all Hydra doors share: compose, check, run, and say what is wrong in one line."""
 
+import logging
 import os
 import re
 import shutil
@@ -33,7 +34,8 @@ _PACKAGED = Path(__file__).parent / "conf"  # there in a wheel
 CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
 RUNS = Path("runs")  # as in conf/train.yaml
 
-_reported = nullcontext if "HYDRA_FULL_ERROR" in os.environ else reported
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_reported = nullcontext if _FULL_ERROR in os.environ else reported
 
 
 def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Callable[[], None]:
@@ -58,8 +60,9 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
         @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)
         def job(values: DictConfig) -> None:
             folder = Path(HydraConfig.get().runtime.output_dir)
+            _leave_lightnings_messages_alone()
             try:
-                with _reported(), _explained():
+                with _full_error(_reported is nullcontext), _reported(), _explained():  # as processes inherit it
                     run(typed(schema, values), folder)
             except SystemExit as left:
                 if left.code != BAD_INPUT:
@@ -70,8 +73,7 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
                     _remove_unused(folder)
 
         sys.argv[0] = program(name)
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing several lines itself
-        with _reported(), _explained():
+        with _full_error(True), _reported(), _explained():  # Hydra raises, instead of printing several lines itself
             unknown = get_args_parser().parse_known_args()[1]
             require(not unknown, "option", " ".join(unknown), f"one that `{sys.argv[0]} --help` lists, or KEY=VALUE")
             job()
@@ -79,6 +81,29 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
             sys.exit(BAD_INPUT)
 
     return main
+
+
+def _leave_lightnings_messages_alone() -> None:
+    """Print them on standard error as they are; else Lightning, imported after Hydra set up logging, prints them twice."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.StreamHandler())
+            logger.propagate = False
+
+
+@contextmanager
+def _full_error(wanted: bool) -> Iterator[None]:
+    """Set or clear Hydra's `HYDRA_FULL_ERROR` for a while."""
+    before = os.environ.pop(_FULL_ERROR, None)
+    if wanted:
+        os.environ[_FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_FULL_ERROR, None)
+        if before is not None:
+            os.environ[_FULL_ERROR] = before
 
 
 @contextmanager
