@@ -84,7 +84,7 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
 
 
 def _leave_lightnings_messages_alone() -> None:
-    """Print them on standard error as they are; else Lightning, imported after Hydra set up logging, prints them twice."""
+    """Print them once, on standard error, although Hydra sets up logging before Lightning is imported."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)
         if not logger.handlers:
