@@ -60,9 +60,8 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
         @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)
         def job(values: DictConfig) -> None:
             folder = Path(HydraConfig.get().runtime.output_dir)
-            _leave_lightnings_messages_alone()
             try:
-                with _full_error(_reported is nullcontext), _reported(), _explained():  # as processes inherit it
+                with _full_error(_reported is nullcontext), _lightnings_messages(), _reported(), _explained():
                     run(typed(schema, values), folder)
             except SystemExit as left:
                 if left.code != BAD_INPUT:
@@ -83,18 +82,23 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
     return main
 
 
-def _leave_lightnings_messages_alone() -> None:
-    """Print them once, on standard error, although Hydra sets up logging before Lightning is imported."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logger = logging.getLogger(name)
-        if not logger.handlers:
-            logger.addHandler(logging.StreamHandler())
-            logger.propagate = False
+@contextmanager
+def _lightnings_messages() -> Iterator[None]:
+    """Print Lightning's messages once, on standard error, though Hydra sets up logging before it is imported."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [logging.StreamHandler()], False
+    try:
+        yield
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 @contextmanager
 def _full_error(wanted: bool) -> Iterator[None]:
-    """Set or clear Hydra's `HYDRA_FULL_ERROR` for a while."""
+    """Set or clear Hydra's `HYDRA_FULL_ERROR` for a while; the processes that training starts inherit it."""
     before = os.environ.pop(_FULL_ERROR, None)
     if wanted:
         os.environ[_FULL_ERROR] = "1"
