@@ -16,7 +16,7 @@ from rich import print as show
 from benchmarks import latency, loading, peak, report, scoring, speed
 from benchmarks.contestants import MODELS
 from benchmarks.timing import Part, Settings, threads_of_torch
-from convtasnet_lit.doors import BAD_INPUT, leave
+from convtasnet_lit.command_line import BAD_INPUT, leave
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16

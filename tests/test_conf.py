@@ -7,9 +7,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from convtasnet_lit.config import Config, EvaluateConfig, Precision, PrepareConfig, parse_duration, plain, typed
+from convtasnet_lit.config import Config, EvaluateConfig, Precision, PrepareConfig, plain, typed
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.limits import parse_duration
 from convtasnet_lit.model.network import ConvTasNet
 
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONF_DIR.glob("*/*.yaml"))

@@ -18,7 +18,10 @@ import soundfile
 from omegaconf import OmegaConf
 
 from convtasnet_lit import diagnose, evaluate, plan_memory, prepare, separate, train
+from convtasnet_lit.__main__ import COMMANDS
+from convtasnet_lit.__main__ import main as convtasnet
 from convtasnet_lit.doors import run_folder
+from convtasnet_lit.errors import InputError
 from convtasnet_lit.training.callbacks import SaveOnInterrupt
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 from tests.corpus.trees import write_aishell3
@@ -322,6 +325,9 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("optimizer.beta1=2", "optimizer.beta1: 2"),
         ("seed=5000000000", "seed: 5000000000"),
         ("data.segment=1ms", "data.segment: 1ms"),
+        ("name=.", "name: . is not allowed; it must be the name of a folder"),
+        ("name=..", "name: .. is not allowed; it must be the name of a folder"),
+        ("--nothing", "option: --nothing is not allowed; it must be one that `train --help` lists"),
         ("data.root=/nowhere", "data.root: /nowhere is not an AISHELL-3 tree"),
         ("data.num_speakers=5", "data.num_speakers: 5"),
         (
@@ -341,6 +347,99 @@ def test_a_bad_setting_is_one_line_and_leaves_nothing(
     assert not list(tmp_path.glob("runs/*"))
 
 
+CALL = """
+import sys, convtasnet_lit.{door} as door
+for arguments in {calls}:
+    sys.argv = ["{door}", *arguments]
+    try:
+        door.main()
+    except SystemExit as left:
+        print(left.code, file=sys.stderr)
+print([name for name in ("torch", "lightning", "wandb", "pandas", "matplotlib", "rich") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("door", COMMANDS)
+def test_help_and_a_bad_setting_are_answered_before_torch_is_imported(door: str, tmp_path: Path) -> None:
+    bad = {
+        "separate": ["x", "a.wav", "--device", "hpu"],
+        "stream": ["x", "--threads", "0"],
+        "export": ["x", "--format", "torch_export", "--streaming"],
+        "publish": ["x"],
+        "evaluate": ["checkpoint=x", "examples=-1"],
+        "prepare": ["data.sample_rate=x"],
+    }.get(door, ["model.num_blocks=x"])
+    calls = [bad, ["--help"], ["--nothing"]]
+    command = [sys.executable, "-c", CALL.format(door=door, calls=calls)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    said = [line for line in done.stderr.splitlines() if line != "0"]  # Hydra's help leaves without an exit code
+    assert [line.partition(":")[0] for line in said] == ["error", "2", "error", "2"]
+    assert not list(tmp_path.glob("**/.hydra"))
+
+
+def test_ctrl_c_while_torch_is_imported_ends_in_one_line(tmp_path: Path) -> None:
+    stop = """
+import sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+"""
+    for door, arguments in (("separate", ["x", "a.wav"]), ("train", [])):
+        command = [sys.executable, "-c", stop + CALL.format(door=door, calls=[arguments])]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.stderr.splitlines() == ["stopped", "130"]
+
+
+def test_one_program_has_all_commands(command: Command, tmp_path: Path) -> None:
+    doors = {path.stem for path in Path(train.__file__).parent.glob("*.py") if "main = " in path.read_text()}
+    assert doors < set(COMMANDS)
+    code, printed, _ = command(convtasnet)
+    assert code == 0
+    assert [line.split()[0] for line in printed.splitlines()[2:]] == list(COMMANDS)
+    assert all(len(line) <= 80 for line in printed.splitlines()[2:])
+    code, printed, said = command(convtasnet, "seperate", "a.wav")
+    assert (code, printed, said.count("\n")) == (2, "", 1)
+    assert said.startswith("error: command: seperate is not allowed; it must be one of separate, ")
+    calls = (
+        (["-m", "convtasnet_lit", "stream"], "python -m convtasnet_lit stream"),
+        (
+            ["-m", "convtasnet_lit.stream"],
+            "python -m convtasnet_lit.stream",
+        ),
+    )
+    for arguments, name in calls:
+        done = subprocess.run([sys.executable, *arguments, "--help"], capture_output=True, text=True)
+        assert done.stdout.startswith(f"usage: {name} [-h] ")
+
+
+@pytest.mark.parametrize("folder", [".", "mine"])
+def test_a_folder_that_was_there_stays(folder: str, command: Command, tmp_path: Path) -> None:
+    Path("mine").mkdir()
+    code, _, said = command(train.main, f"hydra.run.dir={folder}", "data.segment=4")
+    assert code == 2, said
+    assert Path("mine").is_dir()
+    Path("runs/kept").mkdir(parents=True)
+    assert command(train.main, "name=kept", "data.segment=4")[0] == 2
+    assert Path("runs/kept").is_dir()
+    assert command(train.main, "name=other", "data.segment=4")[0] == 2
+    assert [path.name for path in Path("runs").iterdir()] == ["kept"]
+
+
+def test_nobody_reads_the_output_any_more(tmp_path: Path) -> None:
+    read, closed = os.pipe()
+    os.close(read)
+    full = os.open("/dev/full", os.O_WRONLY)
+    command = [sys.executable, "-m", "convtasnet_lit.train", "--help"]
+    for output, expected in ((closed, (141, "")), (full, (2, "error: No space left on device\n"))):
+        done = subprocess.run(command, cwd=tmp_path, stdout=output, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == expected
+    os.close(closed)
+    os.close(full)
+
+
 @pytest.mark.parametrize(
     ("door", "arguments", "said"),
     [
@@ -356,7 +455,7 @@ def test_a_bad_checkpoint_is_one_line(
 ) -> None:
     Path("text.txt").write_text("no checkpoint")
     code, _, printed = command(door, *arguments)
-    assert code in (1, 2)
+    assert code == 2
     assert said in printed
     assert "Traceback" not in printed
 
@@ -368,3 +467,7 @@ def test_the_folder_of_a_run_is_its_overrides() -> None:
     long = [run_folder("", f"data.root-{'x' * 300}{i}") for i in range(2)]
     assert long[0] != long[1]
     assert max(map(len, long)) < 210
+    assert len(run_folder("", "data.root-" + "语" * 300).encode()) < 256
+    for name in (".", ".."):
+        with pytest.raises(InputError, match="name: "):
+            run_folder(name, "")

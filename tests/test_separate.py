@@ -16,6 +16,7 @@ import torch
 
 from convtasnet_lit import separate
 from convtasnet_lit.config import Config, plain
+from convtasnet_lit.inference.level import SCALES
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.checkpoint import write_checkpoint
 
@@ -94,9 +95,14 @@ def test_bad_files_are_named_at_the_end_and_do_not_stop_the_others(command: Comm
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--device", "nonsense"], "device: nonsense is not here"),
-        (["--window", "0.1"], "window: 0.1 is not allowed; it must be 1 seconds or more"),
-        (["--batch", "0"], "batch: 0 is not allowed; it must be at least 1"),
+        *((["--device", name], f"--device: {name} is not allowed; it must be") for name in ("meta", "hpu", "cpu:x")),
+        (["--device", "cuda:99"], "device: cuda:99 is not here"),
+        (["--window", "0.1"], "--window: 0.1 is not allowed; it must be 1 to 1000000 seconds"),
+        (["--window", "nan"], "--window: nan is not allowed"),
+        (["--batch", "0"], "--batch: 0 is not allowed; it must be from 1 to 1000"),
+        (["--batch", "9" * 20], f"--batch: {'9' * 20} is not allowed; it must be from 1 to 1000"),
+        (["--batch", "9" * 5000], "argument --batch: invalid int value"),
+        (["--channel", "0"], "--channel: 0 is not allowed; it must be at least 1"),
         (["--scale", "loud"], "argument --scale: invalid choice: 'loud'"),
         (["-"], "-: standard input goes to standard output"),
     ],
@@ -108,8 +114,12 @@ def test_where_nothing_can_begin_the_code_is_2(
     code, printed, printed_error = command(checkpoint, "good.wav", *arguments)
     assert (code, printed) == (2, "")
     assert said in printed_error
-    assert "Traceback" not in printed_error
+    assert printed_error.count("\n") == 1
     assert not list(Path().glob("*_speaker*"))
+
+
+def test_the_choices_are_those_of_inference() -> None:
+    assert separate.SCALES == SCALES
 
 
 def test_a_channel_that_is_not_there_is_named(command: Command, checkpoint: str) -> None:

@@ -21,6 +21,7 @@ import torch
 from convtasnet_lit import stream
 from convtasnet_lit.config import Config, NormName, plain
 from convtasnet_lit.inference.level import Level
+from convtasnet_lit.inference.pipe import ENCODINGS
 from convtasnet_lit.training.module import SeparationModule
 from convtasnet_lit.weights.checkpoint import write_checkpoint
 from convtasnet_lit.weights.pretrained import load_pretrained
@@ -51,7 +52,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch, checkpoint: Path, capsys: pytest.Captu
         sink = io.BytesIO()
         monkeypatch.setattr(sys, "argv", ["stream", str(source), *arguments])
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
-        monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=sink))
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(sink))
         code = 0
         try:
             stream.main()
@@ -88,6 +89,10 @@ def test_what_comes_out_are_the_estimates_at_their_level_interleaved(pipe: Pipe,
     assert re.search(
         r"separated 1\.00 s in [\d.]+ s of processor time, [\d.]+ times real time; 0 samples clipped", said
     )
+
+
+def test_the_encodings_are_those_of_the_pipe() -> None:
+    assert set(stream.ENCODINGS) == set(ENCODINGS)
 
 
 def test_one_speaker_alone_is_that_channel(pipe: Pipe) -> None:
@@ -136,7 +141,10 @@ def test_clipped_samples_are_told(pipe: Pipe) -> None:
         (["--hop", "0"], "--hop: 0.0 is not allowed; it must be from 0.1 to 10000 ms"),
         (["--speaker", "3"], "--speaker: 3 is not allowed; it must be from 1 to 2"),
         (["--speaker", "0"], "--speaker: 0 is not allowed; it must be from 1 to 2"),
-        (["--threads", "0"], "--threads: 0 is not allowed; it must be at least 1"),
+        (["--threads", "0"], "--threads: 0 is not allowed; it must be from 1 to \\d+, the processors here"),
+        (["--threads", "100000"], "--threads: 100000 is not allowed; it must be from 1 to"),
+        (["--threads", "9999999999"], "--threads: 9999999999 is not allowed; it must be from 1 to"),
+        (["--encoding", "s24"], "argument --encoding: invalid choice: 's24'"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(arguments: list[str], message: str, pipe: Pipe) -> None:
@@ -177,7 +185,7 @@ def test_each_hop_is_out_before_the_next_comes_in(checkpoint: Path) -> None:
             assert len(process.stdout.read(size * 4)) == size * 4  # would wait forever
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
-        assert len(process.stderr.read().splitlines()) == 1  # what goes in and out
+        assert process.stderr.read().splitlines()[1:] == [b"stopped"]  # after what goes in and out
 
 
 def test_a_closed_output_ends_it_quietly(checkpoint: Path) -> None:

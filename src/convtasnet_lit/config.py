@@ -4,20 +4,18 @@ Hydra composes `conf/` into these classes, so a misspelt key, a wrong type or an
 work begins. Nothing but the doors knows Hydra.
 """
 
-import re
-from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from enum import Enum
-from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 
-from convtasnet_lit.errors import InputError, require, require_each
+from convtasnet_lit.errors import InputError, require
+from convtasnet_lit.limits import Checked, limited, parse_duration
 
 T = TypeVar("T")
 AUTO = "auto"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
 
 # The members' names are what is typed on the command line and what the network, the trainer and the metrics are given.
 NormName = Enum("NormName", ["gLN", "cLN", "BN"])
@@ -36,17 +34,17 @@ Split = Enum("Split", ["train", "validation", "test"])
 
 
 @dataclass
-class ModelConfig:
+class ModelConfig(Checked):
     """Hyperparameters of the network, with the letters of Table I of the paper; each is an argument of `ConvTasNet`."""
 
-    num_filters: int = 512  # N
-    kernel_size: int = 16  # L, samples; the stride is half of it
-    bottleneck_channels: int = 128  # B
-    hidden_channels: int = 512  # H
-    skip_channels: int = 128  # Sc
-    block_kernel_size: int = 3  # P
-    num_blocks: int = 8  # X, in each repeat
-    num_repeats: int = 3  # R
+    num_filters: int = limited(512, at_least=1)  # N
+    kernel_size: int = limited(16, at_least=2)  # L, samples; the stride is half of it
+    bottleneck_channels: int = limited(128, at_least=1)  # B
+    hidden_channels: int = limited(512, at_least=1)  # H
+    skip_channels: int = limited(128, at_least=1)  # Sc
+    block_kernel_size: int = limited(3, at_least=1)  # P
+    num_blocks: int = limited(8, at_least=1)  # X, in each repeat
+    num_repeats: int = limited(3, at_least=1)  # R
     norm: NormName = NormName.gLN
     causal: bool = False
     encoder_activation: EncoderActivation = EncoderActivation.linear
@@ -54,58 +52,51 @@ class ModelConfig:
     edge_padding: bool = True
 
     def __post_init__(self) -> None:
-        sizes = "num_filters bottleneck_channels hidden_channels skip_channels num_blocks num_repeats block_kernel_size"
-        require_each(self, "model", sizes, 1)
-        length, block = self.kernel_size, self.block_kernel_size
-        require(length >= 2 and length % 2 == 0, "model.kernel_size", length, "even, 2 or more")
-        require(block % 2 == 1, "model.block_kernel_size", block, "odd")
+        super().__post_init__()
+        require(self.kernel_size % 2 == 0, "model.kernel_size", self.kernel_size, "even")
+        require(self.block_kernel_size % 2 == 1, "model.block_kernel_size", self.block_kernel_size, "odd")
         if self.causal and self.norm is NormName.gLN:
             raise InputError("model.norm: gLN sees the future; model.causal=true needs model.norm=cLN or model.norm=BN")
 
 
 @dataclass
-class DataConfig:
+class DataConfig(Checked):
     """The corpus, how it is split by speaker, and the mixtures made from it."""
 
     corpus: CorpusName = CorpusName.demo
     root: str = "data/demo"
     store: str = "data/store"  # folder of the prepared corpora
     download: bool = False
-    speaker_depth: int = 1  # corpus=folder: which folder below the root names the speaker, 1 = the first
-    sample_rate: int = 16_000  # Hz
-    num_workers: int = 1
+    speaker_depth: int = limited(1, at_least=1)  # corpus=folder: the level of the folders named by speakers
+    sample_rate: int = limited(16_000, at_least=4_000, at_most=192_000)  # Hz
+    num_workers: int = limited(1, at_least=0)
 
-    max_speakers: int = 0  # 0: all
-    validation_fraction: float = 0.1  # of the speakers that are not tested on
+    max_speakers: int = limited(0, at_least=0)  # 0: all
+    validation_fraction: float = limited(0.1, above=0, below=1)  # of the speakers that are not tested on
     validation_speakers: list[str] = field(default_factory=list)  # if given, these and no others
-    test_fraction: float = 0.1  # only for a corpus without test speakers of its own
+    test_fraction: float = limited(0.1, above=0, below=1)  # only for a corpus without test speakers of its own
     test_speakers: list[str] = field(default_factory=list)
 
     segment: str = "2s"
     batch_size: int | str = 2  # or `auto`: the largest divisor of trainer.effective_batch_size that fits
-    num_speakers: int = 2  # in a mixture, and outputs of the network
+    num_speakers: int = limited(2, at_least=2, at_most=5)  # in a mixture, and outputs of the network
     fewest_speakers: int = 0  # 1 to num_speakers: mixtures of so many up to num_speakers; 0: always num_speakers
-    train_mixtures: int = 800  # an epoch
-    validation_mixtures: int = 100
-    test_mixtures: int = 100
-    level_range_db: float = 2.5  # speakers after the first: U(-r, r) dB relative to it
+    train_mixtures: int = limited(800, at_least=1)  # an epoch
+    validation_mixtures: int = limited(100, at_least=1)
+    test_mixtures: int = limited(100, at_least=1)
+    level_range_db: float = limited(2.5, at_least=0)  # speakers after the first: U(-r, r) dB relative to it
     pair_balance: PairBalance = PairBalance.random
     length_mode: LengthMode = LengthMode.min  # of the whole utterances in validation and test
     normalize: bool = True  # to -25 dBFS
 
     def __post_init__(self) -> None:
-        shortest = 0.1  # seconds: about a syllable
-        require(parse_duration(self.segment) >= shortest, "data.segment", self.segment, "100ms or more")
-        require(4_000 <= self.sample_rate <= 192_000, "data.sample_rate", self.sample_rate, "4000 to 192000 Hz")
-        require(2 <= self.num_speakers <= 5, "data.num_speakers", self.num_speakers, "between 2 and 5")
+        super().__post_init__()
+        segment = 0.1 <= parse_duration(self.segment) <= 3600  # 0.1 s is about a syllable
+        require(segment, "data.segment", self.segment, "100ms to 3600s")
         fewest, allowed = self.fewest_speakers, f"0 (always data.num_speakers) or 1 to {self.num_speakers}"
         require(0 <= fewest <= self.num_speakers, "data.fewest_speakers", fewest, allowed)
         size = self.batch_size
         require(size == AUTO or (isinstance(size, int) and size >= 1), "data.batch_size", size, "at least 1, or auto")
-        require_each(self, "data", "train_mixtures validation_mixtures test_mixtures speaker_depth", 1)
-        require_each(self, "data", "num_workers max_speakers level_range_db", 0)
-        for key in ("validation_fraction", "test_fraction"):
-            require(0 < getattr(self, key) < 1, f"data.{key}", getattr(self, key), "between 0 and 1")
 
     def at_absolute_paths(self) -> "DataConfig":
         """The same data, wherever it is asked for."""
@@ -129,78 +120,55 @@ class DataConfig:
 
 
 @dataclass
-class AugmentConfig:
+class AugmentConfig(Checked):
     """What is varied in training, never in validation or test."""
 
     random_crop: bool = True
-    speed_range: float = 0.0  # each source is played U(1 - r, 1 + r) times as fast: other voices; 0 switches it off
-    snr_probability: float = 0.5  # 0 switches dynamic SNR mixing off
-    snr_range_db: float = 3.0
-
-    def __post_init__(self) -> None:
-        require(0 <= self.speed_range < 0.5, "augment.speed_range", self.speed_range, "in [0, 0.5)")
-        require(0 <= self.snr_probability <= 1, "augment.snr_probability", self.snr_probability, "in [0, 1]")
-        require_each(self, "augment", "snr_range_db", 0)
+    speed_range: float = limited(0.0, at_least=0, below=0.5)  # r: sources are played U(1 - r, 1 + r) times as fast
+    snr_probability: float = limited(0.5, at_least=0, at_most=1)  # 0 switches dynamic SNR mixing off
+    snr_range_db: float = limited(3.0, at_least=0)
 
 
 @dataclass
-class ScheduleConfig:
+class ScheduleConfig(Checked):
     """How the learning rate falls."""
 
     name: ScheduleName = ScheduleName.halving
-    factor: float = 0.5
-    patience: int = 3  # epochs
-    min_lr: float = 1e-8
-    warmup_fraction: float = 0.05  # warmup_cosine: share of all steps
-
-    def __post_init__(self) -> None:
-        require(0 < self.factor < 1, "schedule.factor", self.factor, "between 0 and 1")
-        require(0 <= self.warmup_fraction < 1, "schedule.warmup_fraction", self.warmup_fraction, "in [0, 1)")
-        require_each(self, "schedule", "patience min_lr", 0)
+    factor: float = limited(0.5, above=0, below=1)
+    patience: int = limited(3, at_least=0)  # epochs
+    min_lr: float = limited(1e-8, at_least=0)
+    warmup_fraction: float = limited(0.05, at_least=0, below=1)  # warmup_cosine: share of all steps
 
 
 @dataclass
-class OptimizerConfig:
+class OptimizerConfig(Checked):
     """Adam, as in the paper."""
 
-    lr: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        require(0 < self.lr <= 1, "optimizer.lr", self.lr, "above 0, and at most 1")  # a step of Adam is as long
-        for key in ("beta1", "beta2"):
-            require(0 <= getattr(self, key) < 1, f"optimizer.{key}", getattr(self, key), "in [0, 1)")
-        require_each(self, "optimizer", "eps weight_decay", 0)
+    lr: float = limited(1e-3, above=0, at_most=1)  # each step of Adam is about as long
+    beta1: float = limited(0.9, at_least=0, below=1)
+    beta2: float = limited(0.999, at_least=0, below=1)
+    eps: float = limited(1e-8, at_least=0)
+    weight_decay: float = limited(0.0, at_least=0)
 
 
 @dataclass
-class TrainerConfig:
+class TrainerConfig(Checked):
     """How long and on what; the batch, precision and accumulation come from a gpu profile."""
 
-    max_epochs: int = 100  # the paper: 100
-    early_stopping_patience: int = 50  # epochs
-    gradient_clip_norm: float = 5.0
-    accumulate_grad_batches: int = 4
-    effective_batch_size: int = 8  # of data.batch_size=auto: batch x accumulation x devices
-    gpu_gb: float = 0.0  # GiB of the card a profile is for, 0: none; training asks the GPU itself
+    max_epochs: int = limited(100, at_least=1)  # the paper: 100
+    early_stopping_patience: int = limited(50, at_least=1)  # epochs
+    gradient_clip_norm: float = limited(5.0, above=0)
+    accumulate_grad_batches: int = limited(4, at_least=1)
+    effective_batch_size: int = limited(8, at_least=1)  # of data.batch_size=auto: batch x accumulation x devices
+    gpu_gb: float = limited(0.0, at_least=0)  # GiB of the card a profile is for, 0: none; training asks the GPU itself
     precision: Precision = Precision.fp16
     memory: Memory = Memory.lean  # what is kept for the backward pass; the gradients are the same
     tf32: bool = True  # GPUs: float32 products from shorter factors, several times as fast
     compile: bool = False  # by torch.compile, about a minute before the first step
     accelerator: Accelerator = Accelerator.auto
-    devices: int = 1
-    num_nodes: int = 1
+    devices: int = limited(1, at_least=1)
+    num_nodes: int = limited(1, at_least=1)
     progress_bar: bool = True
-
-    def __post_init__(self) -> None:
-        counts = "max_epochs early_stopping_patience accumulate_grad_batches effective_batch_size devices num_nodes"
-        require_each(self, "trainer", counts, 1)
-        require_each(self, "trainer", "gpu_gb", 0)
-        norm = self.gradient_clip_norm
-        require(0 < norm < inf, "trainer.gradient_clip_norm", norm, "above 0, and finite")
 
 
 @dataclass
@@ -218,7 +186,7 @@ class Config:
     name: str = ""  # names the run's folder; by default the overrides do
     seed: int = 0
     resume: bool = False
-    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.si_sdr, MetricName.sdr, MetricName.si_sdri])
+    metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:3])  # si_sdr, sdr, si_sdri
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -251,9 +219,7 @@ class EvaluateConfig:
 
     checkpoint: str = MISSING  # anything that model.pretrained opens
     split: Split = Split.test
-    metrics: list[MetricName] = field(
-        default_factory=lambda: [MetricName.si_sdr, MetricName.sdr, MetricName.si_sdri, MetricName.sdri]
-    )
+    metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:4])  # si_sdr, sdr, si_sdri, sdri
     examples: int = 4  # mixtures written as WAV and PNG
     accelerator: Accelerator = Accelerator.auto
     bfloat16: bool = False  # multiply in bfloat16
@@ -264,29 +230,6 @@ class EvaluateConfig:
         require(self.split is not Split.train, "split", "train", "validation or test")
         require(self.examples >= 0, "examples", self.examples, "0 or more")
         require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")
-
-
-def parse_duration(text: str) -> float:
-    """Read a duration.
-
-    Args:
-        text: A number with a unit: `4s`, `3.5s`, `500ms`.
-
-    Returns:
-        The duration in seconds.
-
-    Raises:
-        InputError: The text has another form, or says zero.
-
-    Example:
-        >>> parse_duration("500ms")
-        0.5
-    """
-    match = _DURATION.fullmatch(text.strip())
-    seconds = float(match[1]) * (0.001 if match[2] == "ms" else 1.0) if match else 0.0
-    if seconds <= 0:
-        raise InputError(f"data.segment: {text!r} is not a duration such as 4s, 3.5s or 500ms")
-    return seconds
 
 
 def typed(schema: type[T], values: Any) -> T:
@@ -302,8 +245,7 @@ def typed(schema: type[T], values: Any) -> T:
     """
     if OmegaConf.is_config(values):  # as plain values, so that a key appended with + is unknown, too
         values = OmegaConf.to_container(values, resolve=True, enum_to_str=True)
-    config: T = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))  # type: ignore[assignment]
-    return config
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))  # type: ignore[return-value]
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -313,5 +255,4 @@ def plain(config: Any) -> dict[str, Any]:
         >>> plain(ModelConfig())["mask_activation"]
         'relu'
     """
-    values = OmegaConf.to_container(OmegaConf.create(asdict(config), flags={"allow_objects": True}), enum_to_str=True)
-    return values  # type: ignore[return-value]
+    return OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)  # type: ignore[return-value]

@@ -4,18 +4,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from rich import print as show
-from rich.table import Table
-
 from convtasnet_lit.config import Config, Precision
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.training.budget import room_here, settled
-from convtasnet_lit.training.diagnosis import diagnose
-from convtasnet_lit.training.trainer import pick_device
 
 
 def _run(config: Config, _: Path) -> None:
-    device = pick_device(config.trainer.accelerator)
+    from rich import print as show
+    from rich.table import Table
+
+    from convtasnet_lit.devices import find_device
+    from convtasnet_lit.training.budget import room_here, settled
+    from convtasnet_lit.training.diagnosis import diagnose
+
+    device = str(find_device(config.trainer.accelerator.name, "accelerator"))
     config = settled(config, replace(room_here(config), precision=Precision.fp32))  # here no step is autocast
     table = Table("check", "", "measured", "advice")
     findings = list(diagnose(config, device))

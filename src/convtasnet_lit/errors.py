@@ -1,7 +1,6 @@
 """What a user did wrong, said in one line."""
 
 from enum import Enum
-from math import inf
 
 
 class InputError(ValueError):
@@ -35,20 +34,3 @@ def require(condition: bool, key: str, value: object, allowed: str) -> None:
     if not condition:
         shown = value.name if isinstance(value, Enum) else value
         raise InputError(f"{key}: {shown} is not allowed; it must be {allowed}")
-
-
-def require_each(group: object, prefix: str, keys: str, least: float) -> None:
-    """Refuse values of a group that are too small, or not finite.
-
-    Args:
-        group: A configuration dataclass.
-        prefix: Its name.
-        keys: Names of its fields, separated by blanks.
-        least: The smallest value allowed.
-
-    Raises:
-        InputError: One line that names the first such key and its value.
-    """
-    for key in keys.split():
-        value = getattr(group, key)
-        require(least <= value < inf, f"{prefix}.{key}", value, f"at least {least:g}, and finite")

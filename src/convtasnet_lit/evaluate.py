@@ -5,19 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from rich import print as show
-
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
-from convtasnet_lit.evaluation.scores import summarize, summarize_counts
-from convtasnet_lit.evaluation.separating import score_mixtures
-from convtasnet_lit.evaluation.tables import counting_table, score_table
-from convtasnet_lit.files import written_whole
-from convtasnet_lit.mixing.plan import mixture_table
-from convtasnet_lit.training.trainer import pick_device
-from convtasnet_lit.weights.pretrained import read_stored
 
 
 def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
@@ -32,13 +21,23 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     Raises:
         InputError: The checkpoint or the data cannot be used.
     """
+    import pandas as pd
+
+    from convtasnet_lit.devices import find_device
+    from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
+    from convtasnet_lit.evaluation.scores import summarize, summarize_counts
+    from convtasnet_lit.evaluation.separating import score_mixtures
+    from convtasnet_lit.files import written_whole
+    from convtasnet_lit.mixing.plan import mixture_table
+    from convtasnet_lit.weights.pretrained import read_stored
+
     stored = read_stored(config.checkpoint)
     data = evaluated_data(config.data, stored)
     refuse_known_speakers(data, stored, config.split)
     mixtures = data.fixed_mixtures(config.split)
     listed = data.write_list(mixtures, config.split)
     folder = Path(config.output) if config.output else output_folder(stored, config.checkpoint, config.split)
-    network = stored.build().to(pick_device(config.accelerator))
+    network = stored.build().to(find_device(config.accelerator.name, "accelerator"))
     names = [metric.name for metric in config.metrics]
     examples = folder / "examples"
     counting = data.data.mixed_counts
@@ -65,6 +64,10 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
 
 
 def _run(config: EvaluateConfig, _: Path) -> None:
+    from rich import print as show
+
+    from convtasnet_lit.evaluation.tables import counting_table, score_table
+
     report, folder = evaluate(config)
     if report["not_finite"]:
         numbers = ", ".join(map(str, report["not_finite"][:9]))

@@ -1,24 +1,21 @@
 """Write a network for other runtimes: `python -m convtasnet_lit.export CHECKPOINT --format onnx`."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from convtasnet_lit.command_line import Parser, reported
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.exporting.formats import require_onnx, write_onnx, write_torch_export
-from convtasnet_lit.exporting.graphs import separation_graph, streaming_graph
-from convtasnet_lit.weights.pretrained import load_pretrained
 
-FORMATS = {"onnx": (write_onnx, ".onnx"), "torch_export": (write_torch_export, ".pt2")}
+ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2"}
 
 
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser("export", description="Write a network as one file for other runtimes.")
+    parser = Parser("export", description="Write a network as one file for other runtimes.")
     parser.add_argument(
         "checkpoint", help="a run's folder, a .ckpt file, a published folder or hub id, an Asteroid or torchaudio file"
     )
-    parser.add_argument("--format", choices=FORMATS, default="onnx", help="default %(default)s")
+    parser.add_argument("--format", choices=ENDINGS, default="onnx", help="default %(default)s")
     parser.add_argument(
         "--streaming", action="store_true", help="a few milliseconds at a time, from state to state; causal networks"
     )
@@ -28,34 +25,33 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Write the file and say what is in it."""
-    options = arguments().parse_args()
-    try:
+    with reported():
+        options = arguments().parse_args()
+        if options.streaming and options.format != "onnx":
+            raise InputError(f"--streaming: {options.format} is not allowed with it; it must be --format onnx")
         run(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the file and say what is in it.
 
     Args:
-        options: Of `arguments`.
+        options: What `arguments` parsed.
 
     Raises:
-        InputError: An option or the checkpoint is refused, or the file cannot be written.
+        InputError: The checkpoint is refused, or the file cannot be written.
     """
+    from convtasnet_lit.exporting.formats import require_onnx, write_onnx, write_torch_export
+    from convtasnet_lit.exporting.graphs import separation_graph, streaming_graph
+    from convtasnet_lit.weights.pretrained import load_pretrained
+
     if options.format == "onnx":
         require_onnx()
-    elif options.streaming:
-        raise InputError(f"--streaming: {options.format} is not allowed with it; it must be --format onnx")
     pretrained = load_pretrained(options.checkpoint)
     graph = streaming_graph(pretrained) if options.streaming else separation_graph(pretrained)
-    write, ending = FORMATS[options.format]
-    path = options.out or Path(_name(options.checkpoint) + ("-streaming" if options.streaming else "") + ending)
+    write = write_onnx if options.format == "onnx" else write_torch_export
+    kind = "-streaming" if options.streaming else ""
+    path = options.out or Path(_name(options.checkpoint) + kind + ENDINGS[options.format])
     try:
         write(graph, path)
     except OSError as error:
@@ -67,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _name(checkpoint: str) -> str:
-    """Of a file without its ending, of a folder, or of a hub id without its revision."""
+    """The name of a file without its ending, of a folder, or of a hub id without its revision."""
     path = Path(checkpoint)
     return path.stem if path.is_file() else path.resolve().name.partition("@")[0]
 

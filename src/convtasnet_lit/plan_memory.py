@@ -2,19 +2,25 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-
-from rich import print as show
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from convtasnet_lit.config import Config, Memory, NormName
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.training.budget import ADVICE, readable, room_of_profile, settled, step_of
-from convtasnet_lit.training.memory import MemoryPlan, largest_batch, plan
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from convtasnet_lit.training.memory import MemoryPlan
 
 MIB = 2**20
 
 
 def _run(config: Config, _: Path) -> None:
+    from rich import print as show
+
+    from convtasnet_lit.training.budget import ADVICE, readable, room_of_profile, settled, step_of
+    from convtasnet_lit.training.memory import largest_batch, plan
+
     room = room_of_profile(config)
     config = settled(config, room)
     step, batch = step_of(config, room.precision), config.data.mixtures_per_batch
@@ -33,12 +39,16 @@ def _allowed(memory: Memory, config: Config) -> bool:
     return not (memory is Memory.checkpoint and config.model.norm is NormName.BN)
 
 
-def memory_table(plans: dict[str, MemoryPlan]) -> Table:
+def memory_table(plans: "dict[str, MemoryPlan]") -> "Table":
     """Return the parts as rows.
 
     Args:
         plans: Of each setting of `trainer.memory`.
     """
+    from rich.table import Table
+
+    from convtasnet_lit.training.memory import MemoryPlan
+
     table = Table("MiB", *plans)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from rich import print as show
-
 from convtasnet_lit.config import PrepareConfig
-from convtasnet_lit.corpus.prepared import describe
 from convtasnet_lit.doors import hydra_door
-from convtasnet_lit.mixing.datamodule import MixtureDataModule
 
 
-def _run(config: PrepareConfig, folder: Path) -> None:
+def _run(config: PrepareConfig, _: Path) -> None:
+    from rich import print as show
+
+    from convtasnet_lit.corpus.prepared import describe
+    from convtasnet_lit.mixing.datamodule import MixtureDataModule
+
     data = MixtureDataModule(config.data)
     lists = data.check()
     show(describe(data.corpus))

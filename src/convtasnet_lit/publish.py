@@ -1,16 +1,15 @@
 """Publish a network as a folder or on the Hugging Face Hub: `python -m convtasnet_lit.publish CHECKPOINT TARGET`."""
 
 import argparse
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+from convtasnet_lit.command_line import Parser, reported
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.evaluation.card import model_card
-from convtasnet_lit.files import built_whole
-from convtasnet_lit.weights.pretrained import read_stored
-from convtasnet_lit.weights.published import CARD, is_hub_id, may_make_way, upload, write_published
-from convtasnet_lit.weights.stored import StoredNetwork
+
+if TYPE_CHECKING:
+    from convtasnet_lit.weights.stored import StoredNetwork
 
 
 def publish(checkpoint: str, target: str, licence: str = "", private: bool = False) -> str:
@@ -28,6 +27,11 @@ def publish(checkpoint: str, target: str, licence: str = "", private: bool = Fal
     Raises:
         InputError: The checkpoint cannot be opened, or the target cannot be written.
     """
+    from convtasnet_lit.evaluation.card import model_card
+    from convtasnet_lit.files import built_whole
+    from convtasnet_lit.weights.pretrained import read_stored
+    from convtasnet_lit.weights.published import is_hub_id, may_make_way, upload
+
     stored = read_stored(checkpoint)
     if not licence and stored.config is None:
         raise InputError(f"--licence: must be given, as {stored.file} was not trained here: that of its weights")
@@ -47,14 +51,16 @@ def publish(checkpoint: str, target: str, licence: str = "", private: bool = Fal
     return target
 
 
-def _write(stored: StoredNetwork, card: str, folder: Path) -> None:
+def _write(stored: "StoredNetwork", card: str, folder: Path) -> None:
+    from convtasnet_lit.weights.published import CARD, write_published
+
     write_published(stored, folder)
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser("publish", description="Share a network as safetensors with a model card.")
+    parser = Parser("publish", description="Share a network as safetensors with a model card.")
     parser.add_argument("checkpoint", help="a .ckpt file, the folder of a run, or any other that separate opens")
     parser.add_argument("target", help="a folder; or user/name on the Hugging Face Hub where no folder `user` is")
     parser.add_argument("--licence", default="", help="of the weights; apache-2.0 for networks trained here")
@@ -64,12 +70,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Publish one network and say where it is."""
-    options = arguments().parse_args()
-    try:
+    with reported():
+        options = arguments().parse_args()
         print(f"published: {publish(options.checkpoint, options.target, options.licence, options.private)}")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,17 @@ import io
 import sys
 from pathlib import Path
 
-from convtasnet_lit.errors import InputError
-from convtasnet_lit.inference.batch import separate_all, separate_pipe
-from convtasnet_lit.inference.inputs import find_inputs
-from convtasnet_lit.inference.level import SCALES
-from convtasnet_lit.inference.pipe import leave_closed_pipe, standard_streams
-from convtasnet_lit.inference.separator import Separator
+from convtasnet_lit.command_line import Parser, reported
+from convtasnet_lit.devices import known_device
+from convtasnet_lit.errors import InputError, require
 
 PIPE = "-"
+SCALES = ("least_squares", "mixture")  # those of inference/level.py, which takes long to import
 
 
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "separate",
         description="Write one file a speaker, at the recording's rate, length and format.",
         epilog="Exit codes: 0 all is separated, 1 some recordings could not be, 2 nothing could begin, 130 stopped.",
@@ -39,43 +37,58 @@ def arguments() -> argparse.ArgumentParser:
         "--window", type=float, metavar="SECONDS", help="separated at once; by default as many as take 300 MB"
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="windows separated at once; default 1")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...; default cpu")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; default: a CUDA GPU, else the CPU")
     parser.add_argument("--bfloat16", action="store_true", help="multiply in bfloat16, where that is faster")
     return parser
 
 
 def main() -> None:
     """Separate each input; one that fails is named and does not stop the others."""
-    options = arguments().parse_args()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops nothing
-    try:
-        how = options.device, options.scale, options.window, options.batch, options.bfloat16
-        separator = Separator.from_pretrained(options.checkpoint, *how)
-        if PIPE in options.inputs:
-            _refuse_beside_pipe(options)
-            separate_pipe(separator, *standard_streams(), options.channel)
-            return
-        found, problems = find_inputs(options.inputs, options.out)
-        separate_all(separator, found, problems, options.channel)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        leave_closed_pipe()
-    except OSError as error:
-        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+    with reported():
+        options = arguments().parse_args()
+        _check(options)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops nothing
+        problems = run(options)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     sys.exit(1 if problems else 0)
 
 
-def _refuse_beside_pipe(options: argparse.Namespace) -> None:
-    if len(options.inputs) > 1 or options.out:
+def run(options: argparse.Namespace) -> list[str]:
+    """Separate all inputs.
+
+    Args:
+        options: What `arguments` parsed.
+
+    Returns:
+        A line for each recording that could not be separated.
+
+    Raises:
+        InputError: The network cannot be opened, or what came through the pipe cannot be separated.
+    """
+    from convtasnet_lit.inference.batch import separate_all, separate_pipe
+    from convtasnet_lit.inference.inputs import find_inputs
+    from convtasnet_lit.inference.pipe import standard_streams
+    from convtasnet_lit.inference.separator import Separator
+
+    how = options.device, options.scale, options.window, options.batch, options.bfloat16
+    separator = Separator.from_pretrained(options.checkpoint, *how)
+    if PIPE in options.inputs:
+        separate_pipe(separator, *standard_streams(), options.channel)
+        return []
+    found, problems = find_inputs(options.inputs, options.out)
+    separate_all(separator, found, problems, options.channel)
+    return problems
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot be meant before anything is loaded."""
+    known_device(options.device, "--device")
+    require(options.window is None or 1 <= options.window < 1e6, "--window", options.window, "1 to 1000000 seconds")
+    require(1 <= options.batch <= 1000, "--batch", options.batch, "from 1 to 1000")
+    require(options.channel is None or options.channel >= 1, "--channel", options.channel, "at least 1")
+    if PIPE in options.inputs and (len(options.inputs) > 1 or options.out):
         raise InputError("-: standard input goes to standard output; no other input and no --out can stand beside it")
 
 

@@ -1,64 +1,60 @@
 """Separate what comes through a pipe: `sox in.wav ... - | python -m convtasnet_lit.stream CHECKPOINT | sox ...`."""
 
 import argparse
+import os
 import sys
 from time import process_time
 
-import torch
+from convtasnet_lit.command_line import Parser, reported
+from convtasnet_lit.errors import require
 
-from convtasnet_lit.errors import InputError, require
-from convtasnet_lit.inference.live import StreamingSeparator
-from convtasnet_lit.inference.pipe import ENCODINGS, leave_closed_pipe, separate_stream, standard_streams
+ENCODINGS = ("s16", "f32")  # those of inference/pipe.py, which takes long to import
 
 
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "stream", description="Separate raw mono samples from standard input into interleaved ones on standard output."
     )
     parser.add_argument("checkpoint", help="a causal network: a .ckpt file, a run's folder, a published folder, ...")
     parser.add_argument("--encoding", choices=ENCODINGS, default="s16", help="of input and output; default s16")
     parser.add_argument("--speaker", type=int, metavar="N", help="write this one alone, counted from 1")
-    parser.add_argument("--rate", type=int, metavar="HZ", help="of the input; refused if it is not the network's")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="rate of the input; refused if it is not the network's")
     parser.add_argument("--hop", type=float, default=10.0, metavar="MS", help="separated at once; default 10")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch; default 1")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of torch; default 1")
     return parser
 
 
 def main() -> None:
     """Separate until the input ends or nobody reads the output any more."""
-    options = arguments().parse_args()
-    try:
+    with reported():
+        options = arguments().parse_args()
+        most = os.cpu_count() or 1
+        require(1 <= options.threads <= most, "--threads", options.threads, f"from 1 to {most}, the processors here")
+        require(0.1 <= options.hop <= 10_000, "--hop", options.hop, "from 0.1 to 10000 ms")
         run(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        leave_closed_pipe()
-    except OSError as error:
-        print(f"error: standard output: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
 
 
 def run(options: argparse.Namespace) -> None:
     """Separate standard input, and say on standard error what is done.
 
     Args:
-        options: Of `arguments`.
+        options: What `arguments` parsed.
 
     Raises:
         InputError: An option, the checkpoint or a sample is refused.
         BrokenPipeError: Nobody reads standard output any more.
     """
-    require(options.threads >= 1, "--threads", options.threads, "at least 1")
+    import torch
+
+    from convtasnet_lit.inference.live import StreamingSeparator
+    from convtasnet_lit.inference.pipe import separate_stream, standard_streams
+
     torch.set_num_threads(options.threads)
     separator = StreamingSeparator.from_pretrained(options.checkpoint)
     rate, speakers = separator.sample_rate, list(range(separator.num_speakers))
     allowed = f"{rate} Hz, the network's; sox IN -r {rate} ... or ffmpeg -i IN -ar {rate} ... resample before"
     require(options.rate in (None, rate), "--rate", options.rate, allowed)
-    require(0.1 <= options.hop <= 10_000, "--hop", options.hop, "from 0.1 to 10000 ms")
     if options.speaker is not None:
         require(options.speaker - 1 in speakers, "--speaker", options.speaker, f"from 1 to {len(speakers)}")
         speakers = [options.speaker - 1]

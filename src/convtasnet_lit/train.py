@@ -3,22 +3,17 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-import wandb
-from lightning import seed_everything
-from lightning.pytorch.utilities import rank_zero_info
-
+from convtasnet_lit.command_line import STOPPED, leave
 from convtasnet_lit.config import Config, LoggerName, plain
-from convtasnet_lit.doors import hydra_door, leave
+from convtasnet_lit.doors import hydra_door
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.evaluation.pictures import draw_curves
-from convtasnet_lit.mixing.datamodule import MixtureDataModule
-from convtasnet_lit.training.budget import ADVICE, report_memory, room_here, settled
-from convtasnet_lit.training.callbacks import BestAndLast, Interrupted
-from convtasnet_lit.training.module import SeparationModule
-from convtasnet_lit.training.resume import is_first_process, keep_batch, resume_point
-from convtasnet_lit.training.trainer import make_trainer
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from convtasnet_lit.mixing.datamodule import MixtureDataModule
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,15 @@ def train(config: Config, folder: Path) -> Result:
         Interrupted: Ctrl-C; the state was saved.
         KeyboardInterrupt: Ctrl-C before the first step, or a second one; nothing more was saved.
     """
+    from lightning import seed_everything
+
+    from convtasnet_lit.evaluation.pictures import draw_curves
+    from convtasnet_lit.mixing.datamodule import MixtureDataModule
+    from convtasnet_lit.training.budget import report_memory, room_here, settled
+    from convtasnet_lit.training.callbacks import BestAndLast
+    from convtasnet_lit.training.resume import is_first_process, keep_batch, resume_point
+    from convtasnet_lit.training.trainer import make_trainer
+
     started = time.monotonic()
     config = replace(config, data=config.data.at_absolute_paths())  # evaluation may be run from anywhere
     room = room_here(config)
@@ -58,16 +62,8 @@ def train(config: Config, folder: Path) -> Result:
     if is_first_process():
         report_memory(config, room)
     try:
-        trainer.fit(SeparationModule(plain(config)), data, ckpt_path=last, weights_only=True)
-    except SystemExit as ended:  # what Lightning makes of a Ctrl-C that stops at once
-        raise KeyboardInterrupt from ended
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"data.batch_size: {config.data.batch_size} does not fit the GPU's memory; {ADVICE}"
-        ) from error
+        _fit(trainer, config, data, last)
     finally:
-        if config.logger.name is LoggerName.wandb:
-            wandb.finish()  # the jobs of a sweep share a process
         if trainer.is_global_zero and (folder / "history.csv").exists():
             draw_curves(folder / "history.csv", folder / "curves.png")
     best = trainer.checkpoint_callback
@@ -78,13 +74,39 @@ def train(config: Config, folder: Path) -> Result:
     return Result(folder, Path(best.best_model_path), score, trainer.current_epoch, time.monotonic() - started)
 
 
+def _fit(trainer: "Trainer", config: Config, data: "MixtureDataModule", last: Path | None) -> None:
+    import torch
+    import wandb
+
+    from convtasnet_lit.training.budget import ADVICE
+    from convtasnet_lit.training.module import SeparationModule
+
+    try:
+        trainer.fit(SeparationModule(plain(config)), data, ckpt_path=last, weights_only=True)
+    except SystemExit as ended:  # what Lightning makes of a Ctrl-C that stops at once
+        raise KeyboardInterrupt from ended
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"data.batch_size: {config.data.batch_size} does not fit the GPU's memory; {ADVICE}"
+        ) from error
+    finally:
+        if config.logger.name is LoggerName.wandb:
+            wandb.finish()  # the jobs of a sweep share a process
+
+
 def _run(config: Config, folder: Path) -> None:
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+    from lightning.pytorch.utilities import rank_zero_info
+
+    from convtasnet_lit.training.callbacks import Interrupted
+
     try:
         result = train(config, folder)
     except Interrupted:
-        leave(
-            f"stopped; the state is in {folder}/checkpoints/last.ckpt: the same command with resume=true goes on", 130
-        )
+        last = folder / "checkpoints" / "last.ckpt"
+        leave(f"stopped; the state is in {last}: the same command with resume=true goes on", STOPPED)
+    except MisconfigurationException as error:  # such as more devices than there are
+        raise InputError(" ".join(str(error).split())) from error
     rank_zero_info(f"best checkpoint: {result.best} (validation SI-SDR {-result.validation_loss:.2f} dB)")
     rank_zero_info(f"curves: {result.folder}/curves.png, history: {result.folder}/history.csv")
 

@@ -75,7 +75,8 @@ def write_example(folder: Path, item: Mixture, estimates: Tensor, sample_rate: i
         estimates: (sources, samples), in any order and scale.
         sample_rate: Hz.
     """
-    ordered = in_source_order(estimates.unsqueeze(0), item.sources.unsqueeze(0))[0]
+    audible = estimates.nan_to_num(0, 0, 0)  # a WAV cannot hold NaN; metrics.json names such mixtures
+    ordered = in_source_order(audible.unsqueeze(0), item.sources.unsqueeze(0))[0]
     levelled = at_mixture_level(ordered.numpy(), item.mixture.numpy())
     signals: dict[str, np.ndarray] = {"mixture": item.mixture.numpy()}
     for number, (source, estimate) in enumerate(zip(item.sources, levelled, strict=True), start=1):

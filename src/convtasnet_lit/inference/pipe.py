@@ -1,11 +1,10 @@
 """Raw samples through a pipe, little-endian as sox and ffmpeg write and read them."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -38,12 +37,6 @@ def standard_streams() -> tuple[BinaryIO, BinaryIO]:
     if sys.stdin is None or sys.stdout is None:
         raise InputError("standard input, standard output: must both be open")
     return sys.stdin.buffer, sys.stdout.buffer
-
-
-def leave_closed_pipe() -> NoReturn:
-    """Exit quietly where nobody reads standard output any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its exit
-    raise SystemExit(141)  # what a shell says of a program that a closed pipe ended
 
 
 def separate_stream(

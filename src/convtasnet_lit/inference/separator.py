@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, resample_blocks
+from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.level import SCALES, Spool
 from convtasnet_lit.inference.tracking import Tracker
@@ -78,7 +79,7 @@ class Separator:
     def from_pretrained(
         cls,
         path: str | Path,
-        device: str = "cpu",
+        device: str = "auto",
         scale: str = "least_squares",
         window: float | None = None,
         batch: int = 1,
@@ -89,7 +90,7 @@ class Separator:
         Args:
             path: The folder of a run, a .ckpt file, a published folder, a model's name on the Hugging Face hub, or a
                 file of Asteroid's or torchaudio's ConvTasNet.
-            device: `cpu`, `cuda`, ...
+            device: `auto` (a CUDA GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
             scale: See `Separator`.
             window: See `Separator`.
             batch: See `Separator`.
@@ -98,11 +99,9 @@ class Separator:
         Raises:
             InputError: It is missing, damaged, or would run code, or the device is not here.
         """
+        found = find_device(device)
         trained = load_pretrained(path)
-        try:
-            network = trained.network.to(device)
-        except (RuntimeError, AssertionError) as error:  # torch's word for a device that is not here, or not built in
-            raise InputError(f"device: {device} is not here: {str(error).splitlines()[0]}") from error
+        network = trained.network.to(found)
         counts = trained.fewest_speakers < network.num_sources
         return cls(network, trained.sample_rate, trained.normalized, scale, window, batch, bfloat16, counts)
 

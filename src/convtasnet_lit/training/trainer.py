@@ -16,6 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision, TrainerConfig
+from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 from convtasnet_lit.training.callbacks import BestAndLast, EpochHistory, Gradients, SaveOnInterrupt, WholeCheckpointIO
@@ -120,13 +121,8 @@ def pick_accelerator(asked: Accelerator) -> str:
     Raises:
         InputError: It is not here.
     """
-    there = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    name = asked.name
-    if asked is Accelerator.auto:
-        name = "gpu" if there["gpu"] else "cpu"
-    if not there[name]:
-        raise InputError(f"accelerator: {name} is not here; use auto or cpu")
-    return name
+    kind = find_device(asked.name, "accelerator").type
+    return {"cuda": "gpu"}.get(kind, kind)
 
 
 def pick_precision(settings: TrainerConfig) -> Precision:
@@ -143,18 +139,6 @@ def pick_precision(settings: TrainerConfig) -> Precision:
     # where a GPU was hoped for, its profile's precision is no wish for this processor
     wanted = settings.accelerator is Accelerator.cpu and settings.precision is Precision.bf16
     return Precision.bf16 if wanted else Precision.fp32
-
-
-def pick_device(asked: Accelerator) -> str:
-    """Return torch's name of what to compute on: `cpu`, `cuda` or `mps`.
-
-    Args:
-        asked: The setting.
-
-    Raises:
-        InputError: It is not here.
-    """
-    return {"gpu": "cuda"}.get(name := pick_accelerator(asked), name)
 
 
 def quiet_lightning() -> None:
