@@ -36,7 +36,7 @@ class MixtureDataModule(LightningDataModule):
         self.data, self.augment, self.seed = data, augment or AugmentConfig(), seed
         self._corpus: PreparedCorpus | None = None
         self._fixed: dict[Split, FixedMixtures] = {}
-        self._batches_done = 0  # of an epoch that was interrupted
+        self._epoch = self._batches_done = 0  # where training begins
 
     def prepare_data(self) -> None:
         """Make the store, once a machine."""
@@ -106,8 +106,8 @@ class MixtureDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Mixture]:
         """Batches of training mixtures; each process gets its share."""
         (rank, world_size), batch_size = self._process(), self.data.mixtures_per_batch
-        sampler = EpochSampler(self.data.train_mixtures, rank, world_size, skip=self._batches_done * batch_size)
-        self._batches_done = 0
+        skip = self._batches_done * batch_size
+        sampler = EpochSampler(self.data.train_mixtures, rank, world_size, self._epoch, skip)
         if len(sampler) < batch_size:
             raise InputError(
                 f"data.train_mixtures: {self.data.train_mixtures} make no batch of {batch_size} on each of "
@@ -124,17 +124,20 @@ class MixtureDataModule(LightningDataModule):
         return self._fixed_loader(Split.test)
 
     def state_dict(self) -> dict[str, Any]:
-        """Who was trained on, and how far into an epoch a checkpoint is: 0 batches at an epoch's end."""
+        """Who was trained on, and where training goes on: at an epoch's end 0 batches into the next one."""
         trainer = self.trainer
         if trainer is None:
             return {}
-        progress = trainer.fit_loop.epoch_loop.batch_progress
-        speakers = list(self.corpus.splits.train + self.corpus.splits.validation)
-        return {"speakers": speakers, "batches_done": 0 if progress.is_last_batch else progress.current.ready}
+        batches = trainer.fit_loop.epoch_loop.batch_progress
+        return {
+            "speakers": list(self.corpus.splits.train + self.corpus.splits.validation),
+            "epoch": trainer.fit_loop.epoch_progress.current.processed,
+            "batches_done": 0 if batches.is_last_batch else batches.current.ready,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on in the middle of an interrupted epoch."""
-        self._batches_done = state_dict.get("batches_done", 0)
+        """Go on where a checkpoint was written."""
+        self._epoch, self._batches_done = state_dict["epoch"], state_dict["batches_done"]
 
     def _draw(self, split: Split) -> Draw:
         speakers = Speakers.of(self.corpus.store.index, self.corpus.rows(split.name))
