@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning import Trainer
 
 from convtasnet_lit.config import Accelerator, Config, Precision, ScheduleConfig, ScheduleName, plain
 from convtasnet_lit.errors import InputError
@@ -82,51 +83,75 @@ def test_the_same_seed_gives_the_same_weights(scheduled: Config, whole: Path, tm
     assert_equal_runs(whole, tmp_path / "again")
 
 
-class StoppedError(Exception):
+class KilledError(Exception):
     pass
+
+
+BATCHES = 8  # of an epoch, in accumulations of two
+CHAINS = {  # where a run is killed again and again: (epoch, batch), and what the kill leaves
+    "saved": [(0, 3, "saved"), (0, 5, "saved"), (1, 3, "saved"), (3, 3, "saved")],
+    "lost": [(0, 3, "lost"), (1, 4, "lost"), (2, 7, "validation"), (3, 3, "saved"), (3, 5, "lost")],
+}
+
+
+def kill(patched: pytest.MonkeyPatch, epoch: int, batch: int, how: str) -> None:
+    """Kill the next training after some batch of some epoch, by Ctrl-C, which saves, or as a power cut does."""
+    original = SaveOnInterrupt.on_train_batch_end
+
+    def batch_end(self: SaveOnInterrupt, trainer: Trainer, module: object, out: object, b: object, i: int) -> None:
+        at = (trainer.current_epoch, i + 1) == (epoch, batch)
+        if at and how == "saved":
+            os.kill(os.getpid(), signal.SIGINT)
+        if at and how == "lost":
+            raise KilledError
+        original(self, trainer, module, out, b, i)  # type: ignore[arg-type]
+
+    def validation_batch_end(self: SaveOnInterrupt, trainer: Trainer, *_: object) -> None:
+        if trainer.current_epoch == epoch and how == "validation":
+            raise KilledError
+
+    patched.setattr(SaveOnInterrupt, "on_train_batch_end", batch_end)
+    patched.setattr(SaveOnInterrupt, "on_validation_batch_end", validation_batch_end)
+
+
+@pytest.mark.parametrize(("chain", "workers"), [("saved", 0), ("saved", 1), ("lost", 2)])
+def test_a_run_killed_in_the_middle_of_epochs_ends_with_the_same_weights(
+    chain: str, workers: int, scheduled: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(scheduled, resume=True, data=replace(scheduled.data, num_workers=workers))
+    folder = tmp_path / "killed"
+    for epoch, batch, how in CHAINS[chain]:
+        with monkeypatch.context() as patched, pytest.raises((KilledError, Interrupted)):
+            kill(patched, epoch, batch, how)
+            train(config, folder)
+    train(config, folder)
+    assert_equal_runs(whole, folder, but="train/")  # means over what was left of an epoch
 
 
 def test_a_run_stopped_between_epochs_ends_with_the_same_weights(
     scheduled: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "stopped"
-    started = []
+    def stop(self: SaveOnInterrupt, trainer: Trainer, module: object) -> None:
+        if trainer.current_epoch == 2:
+            raise KilledError
 
-    def stop(self: SaveOnInterrupt, trainer: object, module: object) -> None:
-        started.append(1)
-        if len(started) == 3:
-            raise StoppedError
-
-    with monkeypatch.context() as patched:
+    config = replace(scheduled, data=replace(scheduled.data, num_workers=1))
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
         patched.setattr(SaveOnInterrupt, "on_train_epoch_start", stop)
-        with pytest.raises(StoppedError):
-            train(scheduled, folder)
-    train(replace(scheduled, resume=True), folder)
-    assert_equal_runs(whole, folder)
+        train(config, tmp_path / "stopped")
+    train(replace(config, resume=True), tmp_path / "stopped")
+    assert_equal_runs(whole, tmp_path / "stopped")
 
 
-def test_ctrl_c_in_an_epoch_saves_and_ends_with_the_same_weights(
-    scheduled: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_finishes_the_accumulation_and_saves(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "interrupted"
-    ended = []
-    original = SaveOnInterrupt.on_train_batch_end
-
-    def interrupt(self: SaveOnInterrupt, *arguments: object) -> None:
-        ended.append(1)
-        if len(ended) == 11:  # the third batch of the second epoch: in the middle of an accumulation
-            os.kill(os.getpid(), signal.SIGINT)
-        original(self, *arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SaveOnInterrupt, "on_train_batch_end", interrupt)
-        with pytest.raises(Interrupted):
-            train(scheduled, folder)
-    assert len(ended) == 12
-    before = weights(folder)
-    train(replace(scheduled, resume=True), folder)
-    assert not torch.equal(before["network.encoder.filters.weight"], weights(folder)["network.encoder.filters.weight"])
-    assert_equal_runs(whole, folder, but="train/")  # means over what was left of the epoch
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        kill(patched, 1, 3, "saved")
+        train(config, tmp_path)
+    last = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert (last["epoch"], last["global_step"]) == (1, BATCHES // 2 + 2)
+    assert last["MixtureDataModule"]["batches_done"] == 4
 
 
 SCRIPT = """
@@ -143,6 +168,7 @@ def test_sigkill_and_resume_end_with_the_same_weights(config: Config, tmp_path: 
 
     longer = replace(config, trainer=replace(config.trainer, max_epochs=12), resume=True)
     train(longer, tmp_path / "whole")
+    longer = replace(longer, data=replace(longer.data, num_workers=1))
     command = [sys.executable, "-c", SCRIPT, json.dumps(plain(longer)), str(tmp_path / "killed")]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as here; another number would round otherwise
     for epochs in (2, 6):
