@@ -1,6 +1,7 @@
 """Training: what is written, and that a run stopped anywhere ends with the same weights."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import pytest
 import torch
 from lightning import Trainer
 
-from convtasnet_lit.config import Accelerator, Config, Precision, ScheduleConfig, ScheduleName, plain
+from convtasnet_lit.config import Accelerator, Config, Memory, Precision, ScheduleConfig, ScheduleName, plain
+from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.train import train
 from convtasnet_lit.training.callbacks import Interrupted, SaveOnInterrupt
+from convtasnet_lit.training.resume import _FREE, _ROUNDING, flat
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 
 
@@ -121,9 +124,10 @@ def test_a_run_killed_in_the_middle_of_epochs_ends_with_the_same_weights(
     config = replace(scheduled, resume=True, data=replace(scheduled.data, num_workers=workers))
     folder = tmp_path / "killed"
     for epoch, batch, how in CHAINS[chain]:
-        with monkeypatch.context() as patched, pytest.raises((KilledError, Interrupted)):
+        with monkeypatch.context() as patched:
             kill(patched, epoch, batch, how)
-            train(config, folder)
+            with pytest.raises((KilledError, Interrupted)):
+                train(config, folder)
     train(config, folder)
     assert_equal_runs(whole, folder, but="train/")  # means over what was left of an epoch
 
@@ -136,9 +140,10 @@ def test_a_run_stopped_between_epochs_ends_with_the_same_weights(
             raise KilledError
 
     config = replace(scheduled, data=replace(scheduled.data, num_workers=1))
-    with monkeypatch.context() as patched, pytest.raises(KilledError):
+    with monkeypatch.context() as patched:
         patched.setattr(SaveOnInterrupt, "on_train_epoch_start", stop)
-        train(config, tmp_path / "stopped")
+        with pytest.raises(KilledError):
+            train(config, tmp_path / "stopped")
     train(replace(config, resume=True), tmp_path / "stopped")
     assert_equal_runs(whole, tmp_path / "stopped")
 
@@ -146,8 +151,8 @@ def test_a_run_stopped_between_epochs_ends_with_the_same_weights(
 def test_ctrl_c_finishes_the_accumulation_and_saves(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        kill(patched, 1, 3, "saved")
+    kill(monkeypatch, 1, 3, "saved")
+    with pytest.raises(Interrupted):
         train(config, tmp_path)
     last = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
     assert (last["epoch"], last["global_step"]) == (1, BATCHES // 2 + 2)
@@ -193,6 +198,57 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(config: Config, tmp_path: 
         train(replace(config, resume=True, optimizer=replace(config.optimizer, lr=0.5)), tmp_path)
     result = train(replace(config, resume=True), tmp_path)  # already complete: nothing is trained
     assert result.epochs == 2
+
+
+def test_the_cosines_length_is_not_changed_on_the_way(config: Config, tmp_path: Path) -> None:
+    cosine = replace(config, schedule=SCHEDULES["warmup_cosine"], resume=True)
+    train(cosine, tmp_path)
+    longer = replace(config.trainer, max_epochs=3)
+    with pytest.raises(InputError, match=r"trainer\.max_epochs: 3, but .* was trained with 2"):
+        train(replace(cosine, trainer=longer), tmp_path)
+
+
+def test_what_only_rounds_otherwise_is_said_and_what_trains_otherwise_is_refused(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    train(config, tmp_path)
+    trainer = replace(config.trainer, max_epochs=3)
+    for refused in ({"early_stopping_patience": 7}, {"gradient_clip_norm": 1.0}, {"precision": Precision.bf16}):
+        with pytest.raises(InputError, match=rf"trainer\.{next(iter(refused))}: "):
+            train(replace(config, resume=True, trainer=replace(trainer, **refused)), tmp_path)
+    assert "rounding" not in caplog.text
+    train(replace(config, resume=True, trainer=replace(trainer, memory=Memory.plain)), tmp_path)
+    assert "trainer.memory: plain, but" in caplog.text
+    assert "differ by rounding" in caplog.text
+
+
+def test_every_setting_is_free_or_rounds_or_is_compared() -> None:
+    settings = set(flat(plain(Config())))
+    assert settings >= _FREE | _ROUNDING
+    assert not _FREE & _ROUNDING
+
+
+def test_a_run_goes_on_from_the_store_alone_but_not_with_other_recordings(
+    config: Config, corpus: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    data = replace(config.data, root=str(root), store=str(tmp_path / "store"))
+    longer = replace(config, data=data, trainer=replace(config.trainer, max_epochs=4))
+    train(longer, tmp_path / "whole")
+    train(replace(longer, trainer=config.trainer), tmp_path / "run")
+    other = next((root / "train").rglob("*.wav"))
+    other_root = Path(shutil.copytree(root, tmp_path / "other"))
+    (other_root / other.relative_to(root)).unlink()
+    changed = replace(longer, resume=True, data=replace(data, root=str(other_root)))
+    with pytest.raises(InputError, match=r"data\.root: .*other does not hold the training and validation utterances"):
+        train(changed, tmp_path / "run")
+    shutil.rmtree(root)
+    shutil.rmtree(other_root)
+    store = next(path for path in (tmp_path / "store").glob("aishell3-*") if len(Store.open(path).index) == 56)
+    moved = store.rename(tmp_path / "elsewhere")
+    train(replace(longer, resume=True, data=replace(data, root=str(moved))), tmp_path / "run")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
 
 
 def test_the_best_checkpoint_is_the_one_with_the_lowest_validation_loss(config: Config, tmp_path: Path) -> None:

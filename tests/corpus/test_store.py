@@ -249,11 +249,11 @@ def test_the_key_follows_everything_a_store_depends_on(tree, tmp_path):
     folders = [prepare(recordings, tree, stores=stores).folder]
     folders.append(prepare(recordings, tree, 8_000, stores=stores).folder)
     folders.append(prepare(recordings[1:], tree, stores=stores).folder)
-    os.utime(recordings[0].path, (1, 1))
-    folders.append(prepare(recordings, tree, stores=stores).folder)
+    os.utime(recordings[0].path, (1, 1))  # a copy has other times
+    assert prepare(recordings, tree, stores=stores).folder == folders[0]
     (tree / "spk-info.txt").unlink()
     folders.append(prepare(aishell3.scan(tree), tree, stores=stores).folder)
-    assert len(set(folders)) == 5
+    assert len(set(folders)) == 4
     moved = tree.rename(tmp_path / "moved")
     assert prepare(aishell3.scan(moved), moved, stores=stores).folder == folders[-1]
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,19 +18,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import MofNCompleteColumn, Progress
 
-from convtasnet_lit.corpus.recording import FULL_SCALE, Recording, fingerprint, place, read_in_order
+from convtasnet_lit.corpus.recording import FULL_SCALE, Recording, changed_at, fingerprint, place, read_in_order
 from convtasnet_lit.errors import InputError
 
 FORMAT_VERSION = 1
 MOST_LEFT_OUT = 0.01  # of all recordings; more says that the corpus is not what it is taken for
 
-_SAMPLES, _INDEX, _LEFT_OUT, _ABOUT, _JOURNAL = (
-    "samples.i16",
-    "index.csv",
-    "left_out.csv",
-    "store.json",
-    "journal.jsonl",
-)
+ABOUT = "store.json"
+_SAMPLES, _INDEX, _LEFT_OUT, _JOURNAL = "samples.i16", "index.csv", "left_out.csv", "journal.jsonl"
 _TEXT = dict.fromkeys(("utterance", "speaker", "gender", "part", "sha256", "path", "reason"), str)  # "001" is a name
 _INTO_UNIT = np.float32(1 / FULL_SCALE)
 
@@ -44,14 +39,15 @@ class Store:
         index: One row an utterance: utterance, speaker, gender, part, offset and length (samples), rms (full scale 1.0)
             and sha256 (of its 16-bit samples, 16 hexadecimal digits).
         left_out: The recordings that could not be used: path and reason.
+        about: What it was made of, beside the counts: corpus, root, newest (nanoseconds) and made_of.
         samples: All samples one after the other, 16 bits, read-only, in the file.
         lengths: The index's column, by row.
         rms: The index's column, by row.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.sample_rate, self.index, self.left_out = _read_tables(folder)
-        self.folder = folder
+        self.about, self.index, self.left_out = _read_tables(folder)
+        self.folder, self.sample_rate = folder, int(self.about["sample_rate"])
         self.samples: np.memmap[Any, np.dtype[np.int16]] = np.memmap(folder / _SAMPLES, np.dtype("<i2"), mode="r")
         self._flat = self.samples.view(np.ndarray)  # slicing a memmap itself takes ten times as long
         self._offsets: list[int] = self.index["offset"].tolist()
@@ -85,7 +81,14 @@ class Store:
         return np.multiply(self._flat[first : first + length], _INTO_UNIT, dtype=np.float32)
 
 
-def prepare_store(recordings: Sequence[Recording], root: Path, stores: Path, name: str, sample_rate: int) -> Store:
+def prepare_store(
+    recordings: Sequence[Recording],
+    root: Path,
+    stores: Path,
+    name: str,
+    sample_rate: int,
+    made_of: Mapping[str, Any] | None = None,
+) -> Store:
     """Write recordings into a store, or open the one made of them before.
 
     Whatever stops it, the same call goes on where it was. Its folder is named by a hash of what it is made of.
@@ -96,20 +99,40 @@ def prepare_store(recordings: Sequence[Recording], root: Path, stores: Path, nam
         stores: The folder of the prepared corpora.
         name: First part of the store's name.
         sample_rate: Of the store, in Hz.
+        made_of: What else its `store.json` shall say of its origin.
 
     Raises:
         InputError: The disk is full or cannot be written, or more than 1 % of the recordings cannot be used.
     """
-    folder = stores / f"{name}-{sample_rate}hz-{_key(recordings, root, sample_rate)}"
+    folder = store_folder(recordings, root, stores, name, sample_rate)
     if not folder.exists():
+        newest = max(map(changed_at, recordings))
+        origin = {"corpus": name, "root": str(root.absolute()), "newest": newest, "made_of": dict(made_of or {})}
         try:
             stores.mkdir(parents=True, exist_ok=True)
             with FileLock(stores / ".lock"):  # each uses every core, so one at a time
                 if not folder.exists():
-                    _write(recordings, root, folder, sample_rate)
+                    _write(recordings, root, folder, sample_rate, origin)
         except OSError as error:
             raise InputError(f"data.store: {stores} cannot be written: {error.strerror or error}") from error
     return Store.open(folder)
+
+
+def store_folder(recordings: Sequence[Recording], root: Path, stores: Path, name: str, sample_rate: int) -> Path:
+    """Name the store of some recordings, which may not be there; the arguments are those of `prepare_store`."""
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, sample_rate]).encode())
+    for recording in recordings:
+        digest.update(fingerprint(recording, root).encode())
+    return stores / f"{name}-{sample_rate}hz-{digest.hexdigest()[:12]}"
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read a store's `store.json`; of a folder that is none, nothing."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 class _Entry(NamedTuple):
@@ -121,20 +144,17 @@ class _Entry(NamedTuple):
     reason: str
 
 
-def _key(recordings: Sequence[Recording], root: Path, sample_rate: int) -> str:
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, sample_rate]).encode())
-    for recording in recordings:
-        digest.update(fingerprint(recording, root).encode())
-    return digest.hexdigest()[:12]
-
-
-def _write(recordings: Sequence[Recording], root: Path, folder: Path, sample_rate: int) -> None:
+def _write(
+    recordings: Sequence[Recording], root: Path, folder: Path, sample_rate: int, origin: Mapping[str, Any]
+) -> None:
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(exist_ok=True)
+    origin = read_about(partial) or origin  # of the first attempt: what was changed since is newer
+    _write_synced(partial / ABOUT, json.dumps(origin))
     entries = _resume(partial)
     try:
         _append(recordings, partial, entries, sample_rate)
-        left_out = _write_tables(recordings, root, partial, entries, sample_rate)
+        left_out = _write_tables(recordings, root, partial, entries, {**origin, "sample_rate": sample_rate})
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(_disk_full(len(recordings), folder.parent, entries)) from error
@@ -187,7 +207,7 @@ def _digest(data: bytes) -> str:
 
 
 def _write_tables(
-    recordings: Sequence[Recording], root: Path, partial: Path, entries: list[_Entry], sample_rate: int
+    recordings: Sequence[Recording], root: Path, partial: Path, entries: list[_Entry], origin: Mapping[str, Any]
 ) -> pd.DataFrame:
     rows, problems, offset = [], [], 0
     for recording, entry in zip(recordings, entries, strict=True):
@@ -198,11 +218,11 @@ def _write_tables(
         rows.append((*who, offset, entry.length, entry.rms, entry.sha256))
         offset += entry.length
     columns = ["utterance", "speaker", "gender", "part", "offset", "length", "rms", "sha256"]
-    about = {"format": FORMAT_VERSION, "sample_rate": sample_rate, "utterances": len(rows), "samples": offset}
+    about = {"format": FORMAT_VERSION, **origin, "utterances": len(rows), "samples": offset}
     index, left_out = pd.DataFrame(rows, columns=columns), pd.DataFrame(problems, columns=["path", "reason"])
     _write_synced(partial / _INDEX, index.to_csv(index=False, lineterminator="\n"))
     _write_synced(partial / _LEFT_OUT, left_out.to_csv(index=False, lineterminator="\n"))
-    _write_synced(partial / _ABOUT, json.dumps(about, indent=1) + "\n")
+    _write_synced(partial / ABOUT, json.dumps(about, indent=1) + "\n")
     return left_out
 
 
@@ -213,11 +233,11 @@ def _write_synced(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _read_tables(folder: Path) -> tuple[int, pd.DataFrame, pd.DataFrame]:
+def _read_tables(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     advice = f"{folder} is not a complete store; delete the folder, and the same command makes it anew"
+    about = read_about(folder)
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        sample_rate = int(about["sample_rate"])
+        int(about["sample_rate"])
         index, left_out = (pd.read_csv(folder / name, dtype=_TEXT, na_filter=False) for name in (_INDEX, _LEFT_OUT))
         found = (FORMAT_VERSION, len(index), int(index["length"].sum()), (folder / _SAMPLES).stat().st_size)
         expected = (about["format"], about["utterances"], about["samples"], 2 * about["samples"])
@@ -225,7 +245,7 @@ def _read_tables(folder: Path) -> tuple[int, pd.DataFrame, pd.DataFrame]:
         raise InputError(f"{advice} ({type(error).__name__}: {error})") from error
     if found != expected:
         raise InputError(f"{advice} (format, utterances, samples and bytes are {found}, should be {expected})")
-    return sample_rate, index, left_out
+    return about, index, left_out
 
 
 def _refuse_many_left_out(left_out: pd.DataFrame, count: int, partial: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import signal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ class MixtureDataModule(LightningDataModule):
         data: The corpus and its mixtures.
         augment: What is varied in training.
         seed: Of the training mixtures.
+        may_prepare: Whether a corpus may be made or downloaded, and a store be written.
 
     Raises:
         InputError: The corpus is missing or damaged, or has too few speakers.
     """
 
-    def __init__(self, data: DataConfig, augment: AugmentConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, data: DataConfig, augment: AugmentConfig | None = None, seed: int = 0, may_prepare: bool = True
+    ) -> None:
         super().__init__()
+        self.may_prepare = may_prepare
         self.data, self.augment, self.seed = data, augment or AugmentConfig(), seed
         self._corpus: PreparedCorpus | None = None
         self._fixed: dict[Split, FixedMixtures] = {}
@@ -55,7 +60,7 @@ class MixtureDataModule(LightningDataModule):
     def corpus(self) -> PreparedCorpus:
         """The prepared corpus; opened at first use."""
         if self._corpus is None:
-            self._corpus = prepare_corpus(self.data)
+            self._corpus = prepare_corpus(self.data, self.may_prepare)
         return self._corpus
 
     def training_mixtures(self) -> TrainingMixtures:
@@ -131,13 +136,30 @@ class MixtureDataModule(LightningDataModule):
         batches = trainer.fit_loop.epoch_loop.batch_progress
         return {
             "speakers": list(self.corpus.splits.train + self.corpus.splits.validation),
-            "epoch": trainer.fit_loop.epoch_progress.current.processed,
+            "utterances": self._utterances,
+            "epoch": trainer.fit_loop.epoch_progress.current.processed,  # type: ignore[attr-defined]
             "batches_done": 0 if batches.is_last_batch else batches.current.ready,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where a checkpoint was written."""
+        """Go on where a checkpoint was written.
+
+        Raises:
+            InputError: It was trained on other recordings, wherever they lie.
+        """
+        if state_dict.get("utterances") != self._utterances:
+            raise InputError(
+                f"data.root: {self.data.root} does not hold the training and validation utterances that this run began "
+                "with, or it began with an earlier version of convtasnet_lit; choose another name=..."
+            )
         self._epoch, self._batches_done = state_dict["epoch"], state_dict["batches_done"]
+
+    @cached_property
+    def _utterances(self) -> str:
+        """A hash of what the mixtures of training and validation are drawn from: names, samples and their order."""
+        index = self.corpus.store.index[["speaker", "gender", "utterance", "sha256"]]
+        text = "".join(index.iloc[self.corpus.rows(split)].to_csv(index=False) for split in ("train", "validation"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _draw(self, split: Split) -> Draw:
         speakers = Speakers.of(self.corpus.store.index, self.corpus.rows(split.name))
