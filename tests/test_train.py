@@ -1,8 +1,10 @@
 """Training: what is written, and that a run stopped anywhere ends with the same weights."""
 
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -159,6 +161,64 @@ def test_ctrl_c_finishes_the_accumulation_and_saves(
     assert last["MixtureDataModule"]["batches_done"] == 4
 
 
+TWO = """
+import json, sys
+from pathlib import Path
+import pytest, torch
+from convtasnet_lit.config import Config, typed
+from convtasnet_lit.train import train
+from convtasnet_lit.training.callbacks import SaveOnInterrupt
+from dataclasses import replace
+torch.set_num_threads(1)
+original = SaveOnInterrupt.on_train_batch_end
+
+class Killed(Exception):
+    pass
+
+def kill_at(epoch, batch, saves):
+    def batch_end(self, trainer, module, out, b, i):
+        if (trainer.current_epoch, i + 1) == (epoch, batch):
+            if saves:
+                trainer.save_checkpoint(self.path)
+            raise Killed
+    SaveOnInterrupt.on_train_batch_end = batch_end
+
+for number, values in enumerate(json.loads(sys.argv[1])):
+    config = replace(typed(Config, values), resume=True)
+    folder = Path(sys.argv[2], str(number))
+    train(replace(config, data=replace(config.data, num_workers=0)), folder / "whole")
+    for epoch, batch, saves in [(0, 2, True), (1, 2, False), (3, 2, True), (3, 4, False)]:
+        kill_at(epoch, batch, saves)
+        with pytest.raises(Killed):
+            train(config, folder / "killed")
+    SaveOnInterrupt.on_train_batch_end = original
+    train(config, folder / "killed")
+"""
+
+
+def test_runs_on_two_processes_killed_in_the_middle_of_epochs_end_with_the_same_weights(
+    config: Config, tmp_path: Path
+) -> None:
+    trainer = replace(config.trainer, max_epochs=4, devices=2)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    runs = [
+        plain(replace(config, schedule=schedule, trainer=trainer, data=replace(config.data, num_workers=workers)))
+        for schedule, workers in zip(SCHEDULES.values(), (2, 1), strict=True)
+    ]
+    command = [sys.executable, "-c", TWO, json.dumps(runs), str(tmp_path)]
+    group = os.environ | {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    both = [subprocess.Popen(command, env=group | {"RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")]
+    try:
+        assert [process.wait(400) for process in both] == [0, 0]
+    finally:
+        for process in both:
+            process.kill()
+    for number in range(len(runs)):
+        assert_equal_runs(tmp_path / str(number) / "whole", tmp_path / str(number) / "killed", but="train/")
+
+
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -169,8 +229,6 @@ train(typed(Config, json.loads(sys.argv[1])), Path(sys.argv[2]))
 
 
 def test_sigkill_and_resume_end_with_the_same_weights(config: Config, tmp_path: Path) -> None:
-    import json
-
     longer = replace(config, trainer=replace(config.trainer, max_epochs=12), resume=True)
     train(longer, tmp_path / "whole")
     longer = replace(longer, data=replace(longer.data, num_workers=1))

@@ -221,6 +221,35 @@ def test_nothing_is_made_where_that_was_not_asked_for(data, tmp_path):
     prepare_corpus(data, may_prepare=False)
 
 
+BUILD = """
+import sys, time
+from pathlib import Path
+from convtasnet_lit.config import CorpusName, DataConfig
+from convtasnet_lit.corpus import demo
+from convtasnet_lit.corpus.prepared import prepare_corpus
+from tests.corpus.trees import write_aishell3
+
+def slowly(root, *_):
+    with open(sys.argv[2], "a") as file:
+        file.write("built\\n")
+    time.sleep(1)
+    write_aishell3(root, utterances=1, seconds=0.05)
+
+demo._write_corpus = slowly
+prepare_corpus(DataConfig(corpus=CorpusName.demo, root=sys.argv[1] + "/demo", store=sys.argv[3]))
+"""
+
+
+def test_of_two_processes_one_builds_the_corpus_and_the_other_waits(tmp_path):
+    log = tmp_path / "log"
+    stores = [str(tmp_path / name) for name in ("one", "other")]  # their own, whose lock they do not share
+    commands = [[sys.executable, "-c", BUILD, str(tmp_path / "data"), str(log), store] for store in stores]
+    both = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in commands]
+    assert [process.wait() for process in both] == [0, 0]
+    assert log.read_text() == "built\n"
+    assert not list((tmp_path / "data").glob("*.partial"))
+
+
 def test_the_corpus_rooms_import_no_torch():
     script = (
         "import sys, convtasnet_lit.corpus.prepared; "
