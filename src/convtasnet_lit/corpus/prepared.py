@@ -16,9 +16,10 @@ from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import aishell3, folder
 from convtasnet_lit.corpus.changed import refuse_changed
 from convtasnet_lit.corpus.download import download_aishell3
+from convtasnet_lit.corpus.preparing import prepare_store, store_folder
 from convtasnet_lit.corpus.recording import Recording
 from convtasnet_lit.corpus.splits import Splits, assign_splits, select_speakers
-from convtasnet_lit.corpus.store import ABOUT, Store, prepare_store, read_about, store_folder
+from convtasnet_lit.corpus.store import ABOUT, Store, read_about
 from convtasnet_lit.errors import InputError
 
 SPLITS = ("train", "validation", "test")
