@@ -22,7 +22,7 @@ from benchmarks.timing import Part, Row, Settings, absent, followed, interleaved
 from benchmarks.workloads import training_step
 from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import folder
-from convtasnet_lit.corpus.store import prepare_store
+from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 
 T = TypeVar("T")

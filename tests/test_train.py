@@ -1,7 +1,10 @@
 """Training: what is written, and that a run stopped anywhere ends with the same weights."""
 
+import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,12 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning import Trainer
 
-from convtasnet_lit.config import Accelerator, Config, Precision, ScheduleConfig, ScheduleName, plain
+from convtasnet_lit.config import Accelerator, Config, Memory, Precision, ScheduleConfig, ScheduleName, plain
+from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.train import train
 from convtasnet_lit.training import module
 from convtasnet_lit.training.callbacks import Interrupted, SaveOnInterrupt
+from convtasnet_lit.training.resume import _FREE, _ROUNDING, flat
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 
 
@@ -99,51 +105,135 @@ def test_the_largest_mask_of_an_epoch_is_the_largest_of_its_batches(
     assert pd.read_csv(tmp_path / "history.csv")["train/mask_max"].tolist() == pytest.approx([max(seen)])
 
 
-class StoppedError(Exception):
+class KilledError(Exception):
     pass
+
+
+BATCHES = 8  # of an epoch, in accumulations of two
+CHAINS = {  # where a run is killed again and again: (epoch, batch), and what the kill leaves
+    "saved": [(0, 3, "saved"), (0, 5, "saved"), (1, 3, "saved"), (3, 3, "saved")],
+    "lost": [(0, 3, "lost"), (1, 4, "lost"), (2, 7, "validation"), (3, 3, "saved"), (3, 5, "lost")],
+}
+
+
+def kill(patched: pytest.MonkeyPatch, epoch: int, batch: int, how: str) -> None:
+    """Kill the next training after some batch of some epoch, by Ctrl-C, which saves, or as a power cut does."""
+    original = SaveOnInterrupt.on_train_batch_end
+
+    def batch_end(self: SaveOnInterrupt, trainer: Trainer, module: object, out: object, b: object, i: int) -> None:
+        at = (trainer.current_epoch, i + 1) == (epoch, batch)
+        if at and how == "saved":
+            os.kill(os.getpid(), signal.SIGINT)
+        if at and how == "lost":
+            raise KilledError
+        original(self, trainer, module, out, b, i)  # type: ignore[arg-type]
+
+    def validation_batch_end(self: SaveOnInterrupt, trainer: Trainer, *_: object) -> None:
+        if trainer.current_epoch == epoch and how == "validation":
+            raise KilledError
+
+    patched.setattr(SaveOnInterrupt, "on_train_batch_end", batch_end)
+    patched.setattr(SaveOnInterrupt, "on_validation_batch_end", validation_batch_end)
+
+
+@pytest.mark.parametrize(("chain", "workers"), [("saved", 0), ("saved", 1), ("lost", 2)])
+def test_a_run_killed_in_the_middle_of_epochs_ends_with_the_same_weights(
+    chain: str, workers: int, scheduled: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(scheduled, resume=True, data=replace(scheduled.data, num_workers=workers))
+    folder = tmp_path / "killed"
+    for epoch, batch, how in CHAINS[chain]:
+        with monkeypatch.context() as patched:
+            kill(patched, epoch, batch, how)
+            with pytest.raises((KilledError, Interrupted)):
+                train(config, folder)
+    train(config, folder)
+    assert_equal_runs(whole, folder, but="train/")  # means over what was left of an epoch
 
 
 def test_a_run_stopped_between_epochs_ends_with_the_same_weights(
     scheduled: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "stopped"
-    started = []
+    def stop(self: SaveOnInterrupt, trainer: Trainer, module: object) -> None:
+        if trainer.current_epoch == 2:
+            raise KilledError
 
-    def stop(self: SaveOnInterrupt, trainer: object, module: object) -> None:
-        started.append(1)
-        if len(started) == 3:
-            raise StoppedError
-
+    config = replace(scheduled, data=replace(scheduled.data, num_workers=1))
     with monkeypatch.context() as patched:
         patched.setattr(SaveOnInterrupt, "on_train_epoch_start", stop)
-        with pytest.raises(StoppedError):
-            train(scheduled, folder)
-    train(replace(scheduled, resume=True), folder)
-    assert_equal_runs(whole, folder)
+        with pytest.raises(KilledError):
+            train(config, tmp_path / "stopped")
+    train(replace(config, resume=True), tmp_path / "stopped")
+    assert_equal_runs(whole, tmp_path / "stopped")
 
 
-def test_ctrl_c_in_an_epoch_saves_and_ends_with_the_same_weights(
-    scheduled: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_finishes_the_accumulation_and_saves(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "interrupted"
-    ended = []
-    original = SaveOnInterrupt.on_train_batch_end
+    kill(monkeypatch, 1, 3, "saved")
+    with pytest.raises(Interrupted):
+        train(config, tmp_path)
+    last = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert (last["epoch"], last["global_step"]) == (1, BATCHES // 2 + 2)
+    assert last["MixtureDataModule"]["batches_done"] == 4
 
-    def interrupt(self: SaveOnInterrupt, *arguments: object) -> None:
-        ended.append(1)
-        if len(ended) == 11:  # the third batch of the second epoch: in the middle of an accumulation
-            os.kill(os.getpid(), signal.SIGINT)
-        original(self, *arguments)  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patched:
-        patched.setattr(SaveOnInterrupt, "on_train_batch_end", interrupt)
-        with pytest.raises(Interrupted):
-            train(scheduled, folder)
-    assert len(ended) == 12
-    before = weights(folder)
-    train(replace(scheduled, resume=True), folder)
-    assert not torch.equal(before["network.encoder.filters.weight"], weights(folder)["network.encoder.filters.weight"])
-    assert_equal_runs(whole, folder, but="train/")  # means over what was left of the epoch
+TWO = """
+import json, sys
+from pathlib import Path
+import pytest, torch
+from convtasnet_lit.config import Config, typed
+from convtasnet_lit.train import train
+from convtasnet_lit.training.callbacks import SaveOnInterrupt
+from dataclasses import replace
+torch.set_num_threads(1)
+original = SaveOnInterrupt.on_train_batch_end
+
+class Killed(Exception):
+    pass
+
+def kill_at(epoch, batch, saves):
+    def batch_end(self, trainer, module, out, b, i):
+        if (trainer.current_epoch, i + 1) == (epoch, batch):
+            if saves:
+                trainer.save_checkpoint(self.path)
+            raise Killed
+    SaveOnInterrupt.on_train_batch_end = batch_end
+
+for number, values in enumerate(json.loads(sys.argv[1])):
+    config = replace(typed(Config, values), resume=True)
+    folder = Path(sys.argv[2], str(number))
+    train(replace(config, data=replace(config.data, num_workers=0)), folder / "whole")
+    for epoch, batch, saves in [(0, 2, True), (1, 2, False), (3, 2, True), (3, 4, False)]:
+        kill_at(epoch, batch, saves)
+        with pytest.raises(Killed):
+            train(config, folder / "killed")
+    SaveOnInterrupt.on_train_batch_end = original
+    train(config, folder / "killed")
+"""
+
+
+def test_runs_on_two_processes_killed_in_the_middle_of_epochs_end_with_the_same_weights(
+    config: Config, tmp_path: Path
+) -> None:
+    trainer = replace(config.trainer, max_epochs=4, devices=2)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    runs = [
+        plain(replace(config, schedule=schedule, trainer=trainer, data=replace(config.data, num_workers=workers)))
+        for schedule, workers in zip(SCHEDULES.values(), (2, 1), strict=True)
+    ]
+    command = [sys.executable, "-c", TWO, json.dumps(runs), str(tmp_path)]
+    group = os.environ | {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    both = [subprocess.Popen(command, env=group | {"RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")]
+    try:
+        assert [process.wait(400) for process in both] == [0, 0]
+    finally:
+        for process in both:
+            process.kill()
+    for number in range(len(runs)):
+        assert_equal_runs(tmp_path / str(number) / "whole", tmp_path / str(number) / "killed", but="train/")
 
 
 SCRIPT = """
@@ -157,10 +247,9 @@ train(typed(Config, json.loads(sys.argv[1])), Path(sys.argv[2]))
 
 
 def test_sigkill_and_resume_end_with_the_same_weights(config: Config, tmp_path: Path) -> None:
-    import json
-
     longer = replace(config, trainer=replace(config.trainer, max_epochs=12), resume=True)
     train(longer, tmp_path / "whole")
+    longer = replace(longer, data=replace(longer.data, num_workers=1))
     command = [sys.executable, "-c", SCRIPT, json.dumps(plain(longer)), str(tmp_path / "killed")]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as here; another number would round otherwise
     for epochs in (2, 6):
@@ -185,6 +274,57 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(config: Config, tmp_path: 
         train(replace(config, resume=True, optimizer=replace(config.optimizer, lr=0.5)), tmp_path)
     result = train(replace(config, resume=True), tmp_path)  # already complete: nothing is trained
     assert result.epochs == 2
+
+
+def test_the_cosines_length_is_not_changed_on_the_way(config: Config, tmp_path: Path) -> None:
+    cosine = replace(config, schedule=SCHEDULES["warmup_cosine"], resume=True)
+    train(cosine, tmp_path)
+    longer = replace(config.trainer, max_epochs=3)
+    with pytest.raises(InputError, match=r"trainer\.max_epochs: 3, but .* was trained with 2"):
+        train(replace(cosine, trainer=longer), tmp_path)
+
+
+def test_what_only_rounds_otherwise_is_said_and_what_trains_otherwise_is_refused(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    train(config, tmp_path)
+    trainer = replace(config.trainer, max_epochs=3)
+    for refused in ({"early_stopping_patience": 7}, {"gradient_clip_norm": 1.0}, {"precision": Precision.bf16}):
+        with pytest.raises(InputError, match=rf"trainer\.{next(iter(refused))}: "):
+            train(replace(config, resume=True, trainer=replace(trainer, **refused)), tmp_path)
+    assert "rounding" not in caplog.text
+    train(replace(config, resume=True, trainer=replace(trainer, memory=Memory.plain)), tmp_path)
+    assert "trainer.memory: plain, but" in caplog.text
+    assert "differ by rounding" in caplog.text
+
+
+def test_every_setting_is_free_or_rounds_or_is_compared() -> None:
+    settings = set(flat(plain(Config())))
+    assert settings >= _FREE | _ROUNDING
+    assert not _FREE & _ROUNDING
+
+
+def test_a_run_goes_on_from_the_store_alone_but_not_with_other_recordings(
+    config: Config, corpus: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(corpus, tmp_path / "corpus"))
+    data = replace(config.data, root=str(root), store=str(tmp_path / "store"))
+    longer = replace(config, data=data, trainer=replace(config.trainer, max_epochs=4))
+    train(longer, tmp_path / "whole")
+    train(replace(longer, trainer=config.trainer), tmp_path / "run")
+    other = next((root / "train").rglob("*.wav"))
+    other_root = Path(shutil.copytree(root, tmp_path / "other"))
+    (other_root / other.relative_to(root)).unlink()
+    changed = replace(longer, resume=True, data=replace(data, root=str(other_root)))
+    with pytest.raises(InputError, match=r"data\.root: .*other does not hold the training and validation utterances"):
+        train(changed, tmp_path / "run")
+    shutil.rmtree(root)
+    shutil.rmtree(other_root)
+    store = next(path for path in (tmp_path / "store").glob("aishell3-*") if len(Store.open(path).index) == 56)
+    moved = store.rename(tmp_path / "elsewhere")
+    train(replace(longer, resume=True, data=replace(data, root=str(moved))), tmp_path / "run")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
 
 
 def test_the_best_checkpoint_is_the_one_with_the_lowest_validation_loss(config: Config, tmp_path: Path) -> None:

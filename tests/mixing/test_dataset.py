@@ -1,5 +1,6 @@
 """Mixtures as they come out of the loaders."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.dataset import EpochSampler, audible, render
-from convtasnet_lit.mixing.plan import MixtureSpec
+from convtasnet_lit.mixing.plan import MixtureSpec, training_mixture
 
 NOTHING = AugmentConfig(random_crop=False, snr_probability=0.0)
 
@@ -168,9 +169,44 @@ def test_the_processes_share_an_epoch_without_overlap(size: int, world_size: int
     assert numbers == list(range(size // world_size * world_size))
 
 
-def test_the_sampler_goes_on_in_an_interrupted_epoch_only_once() -> None:
-    sampler = EpochSampler(6, skip=4)
-    assert [list(sampler), len(list(sampler)), len(sampler)] == [[(0, 4), (0, 5)], 6, 6]
+def test_the_sampler_goes_on_in_an_interrupted_epoch_only() -> None:
+    sampler = EpochSampler(6, epoch=2, skip=4)
+    assert [list(sampler), list(sampler)] == [[(2, 4), (2, 5)]] * 2  # Lightning may iterate it more than once
+    sampler.set_epoch(0)  # as Lightning does before it has restored the run
+    assert list(sampler) == [(2, 4), (2, 5)]
+    sampler.set_epoch(3)
+    assert list(sampler) == [(3, index) for index in range(6)]
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_the_processes_have_in_each_step_the_mixtures_that_one_would_have(world_size: int) -> None:
+    shares = [[index for _, index in EpochSampler(800, rank, world_size)] for rank in range(world_size)]
+    for step, dealt in enumerate(zip(*shares, strict=True)):
+        assert sorted(dealt) == list(range(step * world_size, (step + 1) * world_size))
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+@pytest.mark.parametrize(("fewest", "most", "balanced"), [(1, 2, False), (1, 3, False), (2, 3, True), (2, 2, True)])
+def test_each_process_hears_every_number_of_speakers_and_every_group_as_often(
+    data: DataConfig, world_size: int, fewest: int, most: int, balanced: bool
+) -> None:
+    balance = PairBalance.equal if balanced else PairBalance.random
+    mixed = replace(data, num_speakers=most, fewest_speakers=fewest, pair_balance=balance)
+    draw = MixtureDataModule(mixed).training_mixtures().draw
+
+    def kind(epoch: int, index: int) -> str | int:
+        group = training_mixture(draw, 800, False, 0.0, 0, epoch, index).group
+        return group if balanced else len(group)
+
+    kinds = {index: kind(0, index) for index in range(240)}  # they take turns, whatever the epoch
+    whole = Counter(kinds.values())
+    for rank in range(world_size):
+        sampler, heard = EpochSampler(240, rank, world_size), Counter[str | int]()
+        for epoch in range(20):
+            sampler.set_epoch(epoch)
+            heard.update(kinds[index] for _, index in sampler)
+        for each, count in whole.items():
+            assert heard[each] == pytest.approx(20 * count / world_size, rel=0.25), (rank, each)
 
 
 def test_too_few_mixtures_for_a_batch_are_refused(data: DataConfig) -> None:

@@ -98,9 +98,10 @@ def build_demo(root: Path) -> None:
     Raises:
         InputError: espeakng-loader is missing or its data cannot be loaded.
     """
-    if not root.exists():
-        with built_whole(root) as partial:
-            _write_corpus(partial, SPEAKERS, UTTERANCES)
+    if root.exists() and any(root.iterdir()):
+        return
+    with built_whole(root) as partial:
+        _write_corpus(partial, SPEAKERS, UTTERANCES)
 
 
 def speak(text: str, speaker: Speaker) -> FloatArray:

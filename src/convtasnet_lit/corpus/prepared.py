@@ -1,21 +1,26 @@
 """From the settings of the data to a prepared corpus: provide, scan, choose speakers, prepare, split."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import aishell3, folder
+from convtasnet_lit.corpus.changed import refuse_changed
 from convtasnet_lit.corpus.download import download_aishell3
+from convtasnet_lit.corpus.preparing import prepare_store, store_folder
 from convtasnet_lit.corpus.recording import Recording
 from convtasnet_lit.corpus.splits import Splits, assign_splits, select_speakers
-from convtasnet_lit.corpus.store import Store, prepare_store
+from convtasnet_lit.corpus.store import ABOUT, Store, read_about
+from convtasnet_lit.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 
@@ -51,25 +56,19 @@ class PreparedCorpus:
 def prepare_corpus(data: DataConfig, may_prepare: bool = True) -> PreparedCorpus:
     """Provide a corpus, and prepare it unless that was done before.
 
+    A store stands alone: `data.root` may be its folder, and where `data.root` is not there, the one that was made of it
+    is used.
+
     Args:
         data: Which corpus, where, at what rate, and how to split it.
-        may_prepare: Make, download or prepare the corpus where that was not done before; else refuse.
+        may_prepare: Whether a corpus may be made or downloaded, and a store be written.
 
     Raises:
         InputError: The corpus is not there or damaged, a listed speaker is unknown, or the disk is full.
     """
-    root = Path(data.root)
-    if may_prepare:
-        _provide(data.corpus, root, data.download)
-    recordings = _scan(data, root)
-    chosen = select_speakers(recordings, data.max_speakers, keep=[*data.test_speakers, *data.validation_speakers])
-    usable = [recording for recording in chosen if not recording.problem]
-    _split(
-        data, ((each.speaker, each.gender, each.part) for each in usable)
-    )  # a misspelt speaker fails before the work
-    store = prepare_store(chosen, root, Path(data.store), data.corpus.name, data.sample_rate, may_prepare)
-    rows = store.index[["speaker", "gender", "part"]].itertuples(index=False, name=None)
-    return PreparedCorpus(store, _split(data, rows))
+    store = _named_store(data) or _store_of_missing(data) or _store_of_recordings(data, may_prepare)
+    rows = list(store.index[["speaker", "gender", "part"]].itertuples(index=False, name=None))
+    return PreparedCorpus(store, _split(data, _selected(data, rows)))
 
 
 def describe(prepared: PreparedCorpus) -> Group:
@@ -84,24 +83,111 @@ def describe(prepared: PreparedCorpus) -> Group:
     return Group(_table(prepared), *(Text(line, overflow="fold") for line in _left_out_lines(prepared)))
 
 
-def _provide(corpus: CorpusName, root: Path, download: bool) -> None:
+def _named_store(data: DataConfig) -> Store | None:
+    root = Path(data.root)
+    if not (root / ABOUT).is_file():
+        return None
+    store = Store.open(root)
+    for key, asked in (("sample_rate", data.sample_rate), ("corpus", data.corpus.name)):
+        if (held := store.about.get(key, asked)) != asked:
+            raise InputError(f"data.{key}: {asked}, but data.root is the store {root}, which is of {held}")
+    return store
+
+
+def _store_of_missing(data: DataConfig) -> Store | None:
+    root = Path(data.root)
+    fitting = [] if _is_there(root) else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
+    if not fitting:
+        return None
+    if len(fitting) > 1:
+        names = " and ".join(map(str, fitting))
+        raise InputError(f"data.root: {root} is not there, and {names} both fit; give one of them as data.root")
+    store = Store.open(fitting[0])
+    text = f"{root} is not there: using {store.folder}, made of {store.about['root']}"
+    Console(stderr=True).print(text, soft_wrap=True, markup=False, highlight=False)
+    return store
+
+
+def _made_like(data: DataConfig, made_of: dict[str, Any]) -> list[Path]:
+    """List the stores that were made so of this `data.root`, else of any, where the corpus's name says which it is."""
+    name = f"{data.corpus.name}-{data.sample_rate}hz-{'[0-9a-f]' * 12}"
+    known = {folder: read_about(folder) for folder in sorted(Path(data.store).glob(name))}
+    fitting = {folder: about["root"] for folder, about in known.items() if about.get("made_of") == made_of}
+    here = [folder for folder, root in fitting.items() if root == str(Path(data.root).absolute())]
+    return here or ([] if data.corpus is CorpusName.folder else [*fitting])
+
+
+def _store_of_recordings(data: DataConfig, may_prepare: bool) -> Store:
+    root, stores, name = Path(data.root), Path(data.store), data.corpus.name
+    if may_prepare:
+        _provide(data, root)
+    if not _is_there(root):
+        advice = "; data=aishell3 data.download=true fetches the corpus" if data.corpus is CorpusName.aishell3 else ""
+        raise InputError(f"data.root: {root} is not there, and {stores} holds no store of it that fits{advice}")
+    recordings = _scan(data, root)
+    usable = [(each.speaker, each.gender, each.part) for each in recordings if not each.problem]
+    selected = _selected(data, usable)
+    _split(data, selected)  # a misspelt speaker fails before the work
+    made_of = _made_of_all(data)
+    if len(selected) < len(usable):
+        chosen, made_of = {speaker for speaker, _, _ in selected}, _made_of(data)
+        recordings = [recording for recording in recordings if recording.speaker in chosen]
+    if not may_prepare and not store_folder(recordings, root, stores, name, data.sample_rate).exists():
+        raise InputError(f"data.root: {root} is not prepared in {stores}; name both to have that done")
+    store = prepare_store(recordings, root, stores, name, data.sample_rate, made_of)
+    refuse_changed(store, recordings, root)
+    return store
+
+
+def _made_of(data: DataConfig) -> dict[str, Any]:
+    """Tell all that decides which recordings of a corpus are in its store, and whose they are."""
+    kept = sorted({*data.test_speakers, *data.validation_speakers}) if data.max_speakers else []
+    depth = data.speaker_depth if data.corpus is CorpusName.folder else 1
+    return {"speaker_depth": depth, "max_speakers": data.max_speakers, "kept": kept}
+
+
+def _made_of_all(data: DataConfig) -> dict[str, Any]:
+    return _made_of(replace(data, max_speakers=0))
+
+
+def _is_there(root: Path) -> bool:
+    return root.exists() and not (root.is_dir() and not any(root.iterdir()))
+
+
+def _provide(data: DataConfig, root: Path) -> None:
+    """Build or download a corpus that is not there; of several processes one does, and the others wait for it."""
+    build = _builder(data)
+    if build is None or _is_there(root):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f".{root.name}.lock")):
+        if not _is_there(root):
+            build(root)
+
+
+def _builder(data: DataConfig) -> Callable[[Path], None] | None:
     # Imported where they are used: they need extras that other corpora do not.
-    if corpus is CorpusName.demo:
+    if data.corpus is CorpusName.demo:
         from convtasnet_lit.corpus.demo import build_demo
 
-        build_demo(root)
-    elif corpus is CorpusName.voices:
+        return build_demo
+    if data.corpus is CorpusName.voices:
         from convtasnet_lit.corpus.voices import build_voices
 
-        build_voices(root)
-    elif corpus is CorpusName.aishell3 and download and not (root.is_dir() and any(root.iterdir())):
-        download_aishell3(root)
+        return build_voices
+    return download_aishell3 if data.corpus is CorpusName.aishell3 and data.download else None
 
 
 def _scan(data: DataConfig, root: Path) -> list[Recording]:
     if data.corpus is CorpusName.folder:
         return folder.scan(root, data.speaker_depth)
     return aishell3.scan(root)
+
+
+def _selected(data: DataConfig, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    keep = [*data.test_speakers, *data.validation_speakers]
+    chosen = select_speakers(rows, data.max_speakers, keep)
+    return [row for row in rows if row[0] in chosen]
 
 
 def _split(data: DataConfig, rows: Iterable[tuple[str, str, str]]) -> Splits:

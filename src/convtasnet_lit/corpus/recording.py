@@ -64,14 +64,15 @@ def place(recording: Recording, root: Path) -> str:
 
 
 def fingerprint(recording: Recording, root: Path) -> str:
-    """Show all that a store depends on: the file's place, size and time, and what is known of it."""
-    try:
-        stat = recording.path.stat()
-        state = [stat.st_size, stat.st_mtime_ns]
-    except OSError:  # it is reported as unreadable later
-        state = []
+    """Show what a store depends on and a copy keeps: the file's place, its size, and what is known of it."""
     known = [recording.utterance, recording.speaker, recording.gender, recording.part, recording.problem]
-    return json.dumps([place(recording, root), *state, *known])
+    size = recording.path.stat().st_size if recording.path.exists() else -1  # it is reported as unreadable later
+    return json.dumps([place(recording, root), size, *known])
+
+
+def changed_at(recording: Recording) -> int:
+    """Tell when a recording's file was last changed, in nanoseconds; 0 where it is not there."""
+    return recording.path.stat().st_mtime_ns if recording.path.exists() else 0
 
 
 def read_samples(path: Path, sample_rate: int) -> NDArray[np.int16]:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from convtasnet_lit.corpus.recording import Recording
 from convtasnet_lit.errors import InputError
 
 
@@ -80,28 +79,24 @@ def assign_splits(
     return Splits(tuple(sorted(train)), tuple(sorted(validation)), tuple(sorted(test)), dropped)
 
 
-def select_speakers(recordings: Sequence[Recording], count: int, keep: Collection[str] = ()) -> list[Recording]:
-    """Reduce a corpus to some of its speakers, as many women as men as far as there are.
+def select_speakers(rows: Iterable[tuple[str, str, str]], count: int, keep: Collection[str] = ()) -> set[str]:
+    """Choose some of a corpus's speakers, as many women as men as far as there are.
 
     Args:
-        recordings: The corpus.
+        rows: Speaker, gender and part of each utterance.
         count: How many speakers; about a fifth, and at least 2, are such as are seen only in the part `test`, if there
             are any. 0 means all.
         keep: Speakers to choose before the others.
-
-    Returns:
-        All recordings of the chosen speakers, in the order given.
     """
-    usable = [recording for recording in recordings if not recording.problem]
-    genders = {recording.speaker: recording.gender for recording in usable}
+    rows = list(rows)
+    genders = {speaker: gender for speaker, gender, _ in rows}
     if count == 0 or count >= len(genders):
-        return list(recordings)
-    trainable = {recording.speaker for recording in usable if recording.part != "test"}
+        return set(genders)
+    trainable = {speaker for speaker, _, part in rows if part != "test"}
     for_training = _alternating({speaker: genders[speaker] for speaker in trainable}, keep)
     for_test = _alternating({speaker: genders[speaker] for speaker in set(genders) - trainable}, keep)
     num_test = min(len(for_test), max(2, round(count / 5), count - len(for_training)))
-    chosen = {*for_test[:num_test], *for_training[: max(0, count - num_test)]}
-    return [recording for recording in recordings if recording.speaker in chosen]
+    return {*for_test[:num_test], *for_training[: max(0, count - num_test)]}
 
 
 def _by_hash(speakers: Iterable[str], purpose: str) -> list[str]:

@@ -1,36 +1,19 @@
 """The prepared corpus: 16-bit samples in one memory-mapped file, an index beside it."""
 
-import errno
-import hashlib
 import json
-import os
-import shutil
-from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import MofNCompleteColumn, Progress
 
-from convtasnet_lit.corpus.recording import FULL_SCALE, Recording, fingerprint, place, read_in_order
+from convtasnet_lit.corpus.recording import FULL_SCALE
 from convtasnet_lit.errors import InputError
 
 FORMAT_VERSION = 1
-MOST_LEFT_OUT = 0.01  # of all recordings; more says that the corpus is not what it is taken for
+ABOUT, SAMPLES, INDEX, LEFT_OUT = "store.json", "samples.i16", "index.csv", "left_out.csv"
 
-_SAMPLES, _INDEX, _LEFT_OUT, _ABOUT, _JOURNAL = (
-    "samples.i16",
-    "index.csv",
-    "left_out.csv",
-    "store.json",
-    "journal.jsonl",
-)
 _TEXT = dict.fromkeys(("utterance", "speaker", "gender", "part", "sha256", "path", "reason"), str)  # "001" is a name
 _INTO_UNIT = np.float32(1 / FULL_SCALE)
 
@@ -44,15 +27,16 @@ class Store:
         index: One row an utterance: utterance, speaker, gender, part, offset and length (samples), rms (full scale 1.0)
             and sha256 (of its 16-bit samples, 16 hexadecimal digits).
         left_out: The recordings that could not be used: path and reason.
+        about: What it was made of, beside the counts: corpus, root, newest (nanoseconds) and made_of.
         samples: All samples one after the other, 16 bits, read-only, in the file.
         lengths: The index's column, by row.
         rms: The index's column, by row.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.sample_rate, self.index, self.left_out = _read_tables(folder)
-        self.folder = folder
-        self.samples: np.memmap[Any, np.dtype[np.int16]] = np.memmap(folder / _SAMPLES, np.dtype("<i2"), mode="r")
+        self.about, self.index, self.left_out = _read_tables(folder)
+        self.folder, self.sample_rate = folder, int(self.about["sample_rate"])
+        self.samples: np.memmap[Any, np.dtype[np.int16]] = np.memmap(folder / SAMPLES, np.dtype("<i2"), mode="r")
         self._flat = self.samples.view(np.ndarray)  # slicing a memmap itself takes ten times as long
         self._offsets: list[int] = self.index["offset"].tolist()
         self.lengths: list[int] = self.index["length"].tolist()  # plain lists: a table's cell takes longer than a read
@@ -85,169 +69,25 @@ class Store:
         return np.multiply(self._flat[first : first + length], _INTO_UNIT, dtype=np.float32)
 
 
-def prepare_store(
-    recordings: Sequence[Recording], root: Path, stores: Path, name: str, sample_rate: int, may_write: bool = True
-) -> Store:
-    """Write recordings into a store, or open the one made of them before.
-
-    Whatever stops it, the same call goes on where it was. Its folder is named by a hash of what it is made of.
-
-    Args:
-        recordings: What to read.
-        root: The folder they lie in.
-        stores: The folder of the prepared corpora.
-        name: First part of the store's name.
-        sample_rate: Of the store, in Hz.
-        may_write: Make a store that is not there; else refuse.
-
-    Raises:
-        InputError: The disk is full or cannot be written, or more than 1 % of the recordings cannot be used.
-    """
-    folder = stores / f"{name}-{sample_rate}hz-{_key(recordings, root, sample_rate)}"
-    if not folder.exists():
-        if not may_write:
-            raise InputError(f"data.store: {folder} is not there; add data.root={root} data.store={stores} to make it")
-        try:
-            stores.mkdir(parents=True, exist_ok=True)
-            with FileLock(stores / ".lock"):  # each uses every core, so one at a time
-                if not folder.exists():
-                    _write(recordings, root, folder, sample_rate)
-        except OSError as error:
-            raise InputError(f"data.store: {stores} cannot be written: {error.strerror or error}") from error
-    return Store.open(folder)
-
-
-class _Entry(NamedTuple):
-    """What came of one recording, a line of the journal; `reason` says why there are no samples."""
-
-    length: int
-    rms: float
-    sha256: str
-    reason: str
-
-
-def _key(recordings: Sequence[Recording], root: Path, sample_rate: int) -> str:
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, sample_rate]).encode())
-    for recording in recordings:
-        digest.update(fingerprint(recording, root).encode())
-    return digest.hexdigest()[:12]
-
-
-def _write(recordings: Sequence[Recording], root: Path, folder: Path, sample_rate: int) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    partial.mkdir(exist_ok=True)
-    entries = _resume(partial)
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read a store's `store.json`; of a folder that is none, nothing."""
     try:
-        _append(recordings, partial, entries, sample_rate)
-        left_out = _write_tables(recordings, root, partial, entries, sample_rate)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(_disk_full(len(recordings), folder.parent, entries)) from error
-        raise
-    _refuse_many_left_out(left_out, len(recordings), partial, folder)
-    partial.rename(folder)
-    (folder / _JOURNAL).unlink()
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
-def _resume(partial: Path) -> list[_Entry]:
-    # The samples are compared with their hashes: after a power cut the journal may be ahead of them.
-    entries: list[_Entry] = []
-    journal_end = samples_end = 0
-    (partial / _JOURNAL).touch()
-    (partial / _SAMPLES).touch()
-    with (partial / _JOURNAL).open("r+b") as journal, (partial / _SAMPLES).open("r+b") as samples:
-        for line in journal:
-            try:
-                entry = _Entry(*json.loads(line))
-            except (ValueError, TypeError):
-                break
-            if not line.endswith(b"\n") or _digest(samples.read(2 * entry.length)) != entry.sha256:
-                break
-            entries.append(entry)
-            journal_end += len(line)
-            samples_end += 2 * entry.length
-        journal.truncate(journal_end)
-        samples.truncate(samples_end)
-    return entries
-
-
-def _append(recordings: Sequence[Recording], partial: Path, entries: list[_Entry], sample_rate: int) -> None:
-    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True))
-    with (partial / _SAMPLES).open("ab") as samples, (partial / _JOURNAL).open("ab") as journal, progress:
-        task = progress.add_task("prepare", total=len(recordings), completed=len(entries))
-        with closing(read_in_order(recordings[len(entries) :], sample_rate)) as readings:
-            for piece, rms, reason in readings:
-                entry = _Entry(len(piece), rms, _digest(piece.tobytes()), reason)
-                samples.write(piece.tobytes())
-                samples.flush()  # first, so that the journal never promises what is not there
-                journal.write(json.dumps(entry).encode() + b"\n")
-                journal.flush()
-                entries.append(entry)
-                progress.advance(task)
-        os.fsync(samples.fileno())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _write_tables(
-    recordings: Sequence[Recording], root: Path, partial: Path, entries: list[_Entry], sample_rate: int
-) -> pd.DataFrame:
-    rows, problems, offset = [], [], 0
-    for recording, entry in zip(recordings, entries, strict=True):
-        if entry.reason:
-            problems.append((place(recording, root), entry.reason))
-            continue
-        who = (recording.utterance, recording.speaker, recording.gender, recording.part)
-        rows.append((*who, offset, entry.length, entry.rms, entry.sha256))
-        offset += entry.length
-    columns = ["utterance", "speaker", "gender", "part", "offset", "length", "rms", "sha256"]
-    about = {"format": FORMAT_VERSION, "sample_rate": sample_rate, "utterances": len(rows), "samples": offset}
-    index, left_out = pd.DataFrame(rows, columns=columns), pd.DataFrame(problems, columns=["path", "reason"])
-    _write_synced(partial / _INDEX, index.to_csv(index=False, lineterminator="\n"))
-    _write_synced(partial / _LEFT_OUT, left_out.to_csv(index=False, lineterminator="\n"))
-    _write_synced(partial / _ABOUT, json.dumps(about, indent=1) + "\n")
-    return left_out
-
-
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _read_tables(folder: Path) -> tuple[int, pd.DataFrame, pd.DataFrame]:
+def _read_tables(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     advice = f"{folder} is not a complete store; delete the folder, and the same command makes it anew"
+    about = read_about(folder)
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        sample_rate = int(about["sample_rate"])
-        index, left_out = (pd.read_csv(folder / name, dtype=_TEXT, na_filter=False) for name in (_INDEX, _LEFT_OUT))
-        found = (FORMAT_VERSION, len(index), int(index["length"].sum()), (folder / _SAMPLES).stat().st_size)
+        int(about["sample_rate"])
+        index, left_out = (pd.read_csv(folder / name, dtype=_TEXT, na_filter=False) for name in (INDEX, LEFT_OUT))
+        found = (FORMAT_VERSION, len(index), int(index["length"].sum()), (folder / SAMPLES).stat().st_size)
         expected = (about["format"], about["utterances"], about["samples"], 2 * about["samples"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{advice} ({type(error).__name__}: {error})") from error
     if found != expected:
         raise InputError(f"{advice} (format, utterances, samples and bytes are {found}, should be {expected})")
-    return sample_rate, index, left_out
-
-
-def _refuse_many_left_out(left_out: pd.DataFrame, count: int, partial: Path, folder: Path) -> None:
-    if len(left_out) <= MOST_LEFT_OUT * count:
-        return
-    kept = (partial / _LEFT_OUT).replace(folder.with_name(folder.name + ".left_out.csv"))
-    shutil.rmtree(partial)
-    shown = "".join(f"\n{row.path}: {row.reason}" for row in left_out.head(10).itertuples())
-    share = f"{len(left_out)} of {count} recordings cannot be used, more than {MOST_LEFT_OUT:.0%}"
-    raise InputError(f"data.root: {share}; all of them are in {kept}, the first are:{shown}")
-
-
-def _disk_full(count: int, stores: Path, entries: Sequence[_Entry]) -> str:
-    written = 2 * sum(entry.length for entry in entries)
-    needed = (
-        f"about {decimal(round(written / len(entries) * (count - len(entries))))}" if written else "an unknown amount"
-    )
-    free = decimal(shutil.disk_usage(stores).free)
-    advice = "finished work is kept, and the same command continues"
-    return f"data.store: no space left in {stores}: {needed} more is needed, {free} is free; {advice}"
+    return about, index, left_out

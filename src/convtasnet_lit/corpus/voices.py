@@ -68,7 +68,7 @@ def build_voices(root: Path, rate: int = 16000, packages: Path | None = None) ->
     Raises:
         InputError: A tool is missing, or a package cannot be downloaded or unpacked.
     """
-    if root.exists():
+    if root.exists() and any(root.iterdir()):
         return
     _check_tools()
     speakers = pandas.read_csv(Path(__file__).with_name("voices.csv"))

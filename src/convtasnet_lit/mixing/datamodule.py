@@ -28,7 +28,7 @@ class MixtureDataModule(LightningDataModule):
         data: The corpus and its mixtures.
         augment: What is varied in training.
         seed: Of the training mixtures.
-        may_prepare: Make, download or prepare the corpus where that was not done before; else refuse.
+        may_prepare: Whether a corpus may be made or downloaded, and a store be written.
 
     Raises:
         InputError: The corpus is missing or damaged, or has too few speakers.
@@ -42,7 +42,7 @@ class MixtureDataModule(LightningDataModule):
         self.data, self.augment, self.seed = data, augment or AugmentConfig(), seed
         self._corpus: PreparedCorpus | None = None
         self._fixed: dict[Split, FixedMixtures] = {}
-        self._batches_done = 0  # of an epoch that was interrupted
+        self._epoch = self._batches_done = 0  # where training begins
 
     def prepare_data(self) -> None:
         """Make the store, once a machine."""
@@ -112,8 +112,8 @@ class MixtureDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Mixture]:
         """Batches of training mixtures; each process gets its share."""
         (rank, world_size), batch_size = self._process(), self.data.mixtures_per_batch
-        sampler = EpochSampler(self.data.train_mixtures, rank, world_size, skip=self._batches_done * batch_size)
-        self._batches_done = 0
+        skip = self._batches_done * batch_size
+        sampler = EpochSampler(self.data.train_mixtures, rank, world_size, self._epoch, skip)
         if len(sampler) < batch_size:
             raise InputError(
                 f"data.train_mixtures: {self.data.train_mixtures} make no batch of {batch_size} on each of "
@@ -130,16 +130,17 @@ class MixtureDataModule(LightningDataModule):
         return self._fixed_loader(Split.test)
 
     def state_dict(self) -> dict[str, Any]:
-        """Who was trained on, and how far into an epoch a checkpoint is: 0 batches at an epoch's end."""
+        """Who was trained on, and where training goes on: at an epoch's end 0 batches into the next one."""
         trainer = self.trainer
         if trainer is None:
             return {}
-        progress = trainer.fit_loop.epoch_loop.batch_progress
-        speakers = list(self.corpus.splits.train + self.corpus.splits.validation)
+        batches = trainer.fit_loop.epoch_loop.batch_progress
         return {
-            "speakers": speakers,
+            "speakers": list(self.corpus.splits.train + self.corpus.splits.validation),
             "recordings": self._recordings,
-            "batches_done": 0 if progress.is_last_batch else progress.current.ready,
+            "utterances": self._utterances,
+            "epoch": trainer.fit_loop.epoch_progress.current.processed,  # type: ignore[attr-defined]
+            "batches_done": 0 if batches.is_last_batch else batches.current.ready,
         }
 
     @cached_property
@@ -148,8 +149,24 @@ class MixtureDataModule(LightningDataModule):
         return marks_of_speakers(self.corpus.store, self.corpus.splits.train + self.corpus.splits.validation)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on in the middle of an interrupted epoch."""
-        self._batches_done = state_dict.get("batches_done", 0)
+        """Go on where a checkpoint was written.
+
+        Raises:
+            InputError: It was trained on other recordings, wherever they lie.
+        """
+        if state_dict.get("utterances") != self._utterances:
+            raise InputError(
+                f"data.root: {self.data.root} does not hold the training and validation utterances that this run began "
+                "with, or it began with an earlier version of convtasnet_lit; choose another name=..."
+            )
+        self._epoch, self._batches_done = state_dict["epoch"], state_dict["batches_done"]
+
+    @cached_property
+    def _utterances(self) -> str:
+        """A hash of what the mixtures of training and validation are drawn from: names, samples and their order."""
+        index = self.corpus.store.index[["speaker", "gender", "utterance", "sha256"]]
+        text = "".join(index.iloc[self.corpus.rows(split)].to_csv(index=False) for split in ("train", "validation"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _draw(self, split: Split) -> Draw:
         speakers = Speakers.of(self.corpus.store.index, self.corpus.rows(split.name))

@@ -159,28 +159,35 @@ class FixedMixtures(Dataset[Mixture]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Yield (epoch, index) for this process's share of each epoch; Lightning tells it the epoch.
+    """Yield (epoch, index) for this process's share of each epoch.
 
-    The epoch travels with the index, so workers that live across epochs need not be told.
+    The epoch travels with the index, so workers that live across epochs need not be told. `world_size` mixtures are
+    dealt out at a time, so that all processes together have those that one would have. Who gets which is drawn: numbers
+    of speakers and genders take turns, and a process that got each second mixture would hear lone speakers alone.
 
     Args:
         size: Mixtures in an epoch, over all processes.
         rank: This process's number.
         world_size: How many processes.
+        epoch: The first one. It must be known here, because workers load as soon as a loader is iterated, and Lightning
+            does that before it tells a resumed run's epoch (its issue 21938).
         skip: Mixtures of this process's share of the first epoch that were already trained on.
     """
 
-    def __init__(self, size: int, rank: int = 0, world_size: int = 1, skip: int = 0) -> None:
-        self.size, self.rank, self.world_size, self.skip, self.epoch = size, rank, world_size, skip, 0
+    def __init__(self, size: int, rank: int = 0, world_size: int = 1, epoch: int = 0, skip: int = 0) -> None:
+        self.size, self.rank, self.world_size = size, rank, world_size
+        self.epoch = self.first_epoch = epoch
+        self.skip = skip
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration; the name is the one Lightning calls."""
-        self.epoch = epoch
+        self.epoch = max(epoch, self.first_epoch)  # before a resumed run is restored, Lightning takes it to be at 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        skip, self.skip = self.skip, 0
-        share = range(self.rank, len(self) * self.world_size, self.world_size)
-        return ((self.epoch, index) for index in share[skip:])
+        epoch, done = self.epoch, self.skip if self.epoch == self.first_epoch else 0
+        drawn = np.random.default_rng(epoch).integers(self.world_size, size=len(self))
+        share = np.arange(len(self)) * self.world_size + (self.rank + drawn) % self.world_size
+        return ((epoch, index) for index in share[done:].tolist())
 
     def __len__(self) -> int:
         return self.size // self.world_size  # the same for each process

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from convtasnet_lit.config import AUTO, Config, plain
+from convtasnet_lit.config import AUTO, Config, ScheduleName, plain
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.training.budget import with_batch
 from convtasnet_lit.weights.checkpoint import checkpoint_config, read_checkpoint
@@ -15,20 +15,18 @@ from convtasnet_lit.weights.checkpoint import checkpoint_config, read_checkpoint
 _FREE = {
     "name",
     "resume",
-    "trainer.max_epochs",
+    "trainer.max_epochs",  # of halving; see `_is_free`
     "trainer.gpu_gb",
     "trainer.effective_batch_size",  # batch and accumulation are compared
     "trainer.progress_bar",
-    "trainer.accelerator",
-    "trainer.memory",
-    "trainer.tf32",
-    "trainer.compile",
     "data.num_workers",
     "data.download",
+    "data.root",  # what is there is compared by its content
     "data.store",
     "logger.name",
     "logger.project",
 }
+_ROUNDING = {"trainer.accelerator", "trainer.memory", "trainer.tf32", "trainer.compile"}
 
 
 def resume_point(config: Config, folder: Path) -> Path | None:
@@ -46,13 +44,25 @@ def resume_point(config: Config, folder: Path) -> Path | None:
         return None
     if not config.resume and is_first_process():
         raise InputError(f"{folder}: holds a run; add resume=true to go on with it, or name=OTHER for another one")
-    before, now = flat(checkpoint_config(read_checkpoint(last), last)), flat(plain(config))
-    changed = [key for key in now if key not in _FREE and now[key] != before.get(key)]
-    if changed and config.resume:
-        key = changed[0]
-        raise InputError(f"{key}: {now[key]}, but {folder} was trained with {before.get(key)}; choose another name=...")
+    if config.resume:
+        _compare(config, checkpoint_config(read_checkpoint(last), last), folder)
     rank_zero_info(f"going on from {last}")
     return last
+
+
+def _compare(config: Config, stored: dict[str, Any], folder: Path) -> None:
+    before, now = flat(stored), flat(plain(config))
+    for key in (key for key in now if now[key] != before.get(key) and not _is_free(key, config)):
+        text = f"{key}: {now[key]}, but {folder} was trained with {before.get(key)}"
+        if key not in _ROUNDING:
+            raise InputError(f"{text}; choose another name=...")
+        rank_zero_info(f"{text}: it goes on, and its weights will differ by rounding from those of an unbroken run")
+
+
+def _is_free(key: str, config: Config) -> bool:
+    """Whether a setting may change; the cosine ends where the training does, so its rate depends on the epochs."""
+    cosine = config.schedule.name is ScheduleName.warmup_cosine
+    return key in _FREE and not (cosine and key == "trainer.max_epochs")
 
 
 def keep_batch(config: Config, folder: Path) -> Config:
