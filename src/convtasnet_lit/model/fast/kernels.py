@@ -130,9 +130,10 @@ def _made(*macros: str) -> Kernels:
     with TemporaryDirectory(dir=folder) as own:  # several processes may compile at once
         built = Path(own) / library.name
         subprocess.run([*command, str(_SOURCE), "-o", str(built)], check=True, capture_output=True)
+        compiled = Kernels(built)  # by this name: a damaged one may be loaded under the other
         built.chmod(0o755)
         built.replace(library)
-    return Kernels(library)
+    return compiled
 
 
 def _cache_folder() -> Path:
