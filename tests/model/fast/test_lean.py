@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from convtasnet_lit.model import fast, products
 from convtasnet_lit.model.blocks import ConvBlock
 from convtasnet_lit.model.fast import kernels, passes
 from convtasnet_lit.model.fast.kernels import kernels_for
 from convtasnet_lit.model.fast.lean import lean_block
 from convtasnet_lit.model.fast.passes import Hidden
-from convtasnet_lit.model import fast, products
 from convtasnet_lit.model.network import ConvTasNet
 
 SMALL = {"num_filters": 32, "bottleneck_channels": 16, "hidden_channels": 32, "skip_channels": 8, "num_blocks": 3}
@@ -405,7 +405,8 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def error(found: Tensor, expected: Tensor) -> float:
-    return float(torch.linalg.norm(found.detach().double() - expected.detach().double()) / torch.linalg.norm(expected.detach().double()))
+    found, expected = found.detach().double(), expected.detach().double()
+    return float(torch.linalg.norm(found - expected) / torch.linalg.norm(expected))
 
 
 # What conf/model has: bottleneck, hidden and skip channels, and the dilations of its blocks

@@ -1,4 +1,4 @@
-"""The fast path: what a stack of plain blocks computes, with less memory and fewer passes over it. `run` is its door."""
+"""The fast path: what plain blocks compute, with less memory and fewer passes over it. `run` is its door."""
 
 from collections.abc import Sequence
 from types import ModuleType

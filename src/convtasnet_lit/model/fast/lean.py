@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from convtasnet_lit.model.blocks import ConvBlock
 from convtasnet_lit.model.fast.passes import Hidden
-from convtasnet_lit.model.products import add_product, multiply
 from convtasnet_lit.model.norms import EPS
+from convtasnet_lit.model.products import add_product, multiply
 
 
 @dataclass(frozen=True)
