@@ -108,7 +108,7 @@ def recomputed(function: Callable[..., Any], *inputs: Tensor) -> Any:
     """Call a function whose intermediate results are computed anew in the backward pass instead of kept."""
     if not torch.is_grad_enabled():
         return function(*inputs)
-    return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return checkpoint(function, *inputs, use_reentrant=False)
 
 
 class SourceSoftmax(nn.Module):
