@@ -1,4 +1,4 @@
-"""Compare with the peers on this machine: `python -m benchmarks.__main__ --parts step forward saved`."""
+"""Compare with the peers on this machine: `python -m benchmarks --parts step forward saved`."""
 
 import argparse
 import json
@@ -75,7 +75,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     settings = Settings(**{key: value for key, value in vars(options).items() if key in names})
     if settings.bfloat16:
         warn_of_slow_bfloat16("cpu")
-    command = shlex.join(["python", "-m", "benchmarks.__main__", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     found: dict[str, Any] = {"command": command, "machine": report.machine(), "settings": asdict(settings), "parts": {}}
     for name in options.parts:
         started = time.perf_counter()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.fast import lean
+from convtasnet_lit.model.fast import kernels
 from convtasnet_lit.model.network import ConvTasNet
 
 MODELS = ("paper", "paper_16k", "base", "small", "tiny")  # those with gLN: torchaudio has no other
@@ -87,7 +87,7 @@ def surroundings(name: str, bfloat16: bool = False) -> Iterator[None]:
         name: Of the contestant.
         bfloat16: Multiply and convolve in bfloat16, by autocast.
     """
-    compiled = mock.patch.object(lean, "kernels_for", return_value=None) if name == NO_COMPILER else nullcontext()
+    compiled = mock.patch.object(kernels, "kernels_for", return_value=None) if name == NO_COMPILER else nullcontext()
     with compiled, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         yield
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convtasnet_lit.model.fast.products import multiply
+from convtasnet_lit.model.products import multiply
 
 
 class MatrixProducts:

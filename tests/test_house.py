@@ -71,6 +71,15 @@ def test_imports_run_one_way() -> None:
                 assert ROOMS.index(room_of(imported)) <= ROOMS.index(room_of(module)), f"{module} imports {imported}"
 
 
+def test_the_fast_path_has_one_door() -> None:
+    """What needs it says `fast.run`; a block can be changed without opening anything behind that."""
+    outside = [path for path in SOURCE.rglob("*.py") if path.parent.name != "fast"]
+    for path in outside:
+        assert not {name for name in imports_of(path) if name.startswith("convtasnet_lit.model.fast")}, path
+    called = [name for path in outside for name in re.findall(r"\bfast\.\w+", path.read_text())]
+    assert called == ["fast.run"]
+
+
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as benchmark
-from benchmarks import contestants, peak, scoring, speed, timing
+from benchmarks import contestants, gpu, peak, scoring, speed, timing
 
 SMALL = "--model=tiny --seconds=0.2 --batch=1 --rounds=1 --threads=1 --long-seconds=0.5 --utterances=2"
 MINIATURE = SMALL.split()
@@ -99,13 +100,12 @@ def test_saved_bytes_count_each_storage_once_and_no_parameter() -> None:
 
 
 def test_the_compiler_is_put_aside_for_one_contestant_alone() -> None:
-    from convtasnet_lit.model.fast import lean
+    from convtasnet_lit.model.fast import kernels
 
-    x = torch.randn(1, 4)
     with contestants.surroundings(contestants.NO_COMPILER):
-        assert lean.kernels_for(x) is None
+        assert kernels.kernels_for(torch.float32, torch.float32) is None
     with contestants.surroundings("lean"):
-        assert lean.kernels_for is not None and not hasattr(lean.kernels_for, "mock_calls")
+        assert not hasattr(kernels.kernels_for, "mock_calls")
 
 
 def test_each_contestant_computes_in_bfloat16_where_asked() -> None:
@@ -113,6 +113,26 @@ def test_each_contestant_computes_in_bfloat16_where_asked() -> None:
         built = contestants.build(name, contestants.model_shape("tiny"))
         with contestants.surroundings(name, bfloat16=True):
             assert built(torch.randn(1, 1600)).dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_benchmark_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: benchmarks.gpu: no GPU here")
+
+
+def test_each_profile_is_compared_with_float64() -> None:
+    (config, *others) = gpu.configs().values()
+    assert len(others) == 3
+    model = replace(config.model, num_filters=32, hidden_channels=32, num_blocks=2, num_repeats=1)
+    config = replace(config, model=model, data=replace(config.data, segment="100ms"))
+    rows = gpu.accuracy({"8gb": config}, torch.device("cpu")).rows
+    errors = {row[""]: row["gradient"] for row in rows}
+    assert len(errors) == 9
+    assert all(errors[f"8gb, fp32, {memory}"] < 1e-4 for memory in gpu.MEMORY)
+    assert all(1e-4 < errors[f"8gb, {half}, {memory}"] < 0.2 for half in ("fp16", "bf16") for memory in gpu.MEMORY)
 
 
 def test_contestants_take_turns() -> None:

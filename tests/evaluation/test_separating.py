@@ -11,6 +11,7 @@ from torch import Tensor
 from convtasnet_lit import evaluate
 from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, Split
 from convtasnet_lit.evaluation.card import model_card
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.pretrained import read_stored
 from tests.runs import write_run
@@ -24,6 +25,7 @@ def evaluated(outputs: list[float], config: Config, folder: Path, monkeypatch: p
         return forward(self, mixture) * torch.tensor([1.0, next(factors)])[:, None]
 
     monkeypatch.setattr(ConvTasNet, "forward", changed)
+    MixtureDataModule(config.data).check()  # evaluation prepares nothing at a path that a checkpoint names
     checkpoint = str(write_run(config, folder) / "checkpoints" / "best.ckpt")
     evaluate._run(EvaluateConfig(checkpoint, Split.test, accelerator=Accelerator.cpu), folder)
     return folder / "evaluation-test"

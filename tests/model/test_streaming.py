@@ -1,5 +1,7 @@
 """The streaming step against the offline network, and sums that hours do not wear out."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -56,7 +58,23 @@ def test_pieces_of_any_size_are_the_whole(settings: dict[str, object], strides: 
     torch.testing.assert_close(streamed(network, mixture, strides)[0], whole, atol=1e-5, rtol=0)
 
 
-def test_where_gradients_are_asked_for_nothing_is_overwritten() -> None:
+@pytest.mark.parametrize("settings", VARIANTS)
+def test_after_ten_hours_a_step_is_still_that_of_float64(settings: dict[str, object]) -> None:
+    network, frames = causal(**settings), 72_000_000
+    _, (mixture, counted, *others) = streamed(network, torch.randn(2, 60 * network.stride), [60])
+    state = [mixture, torch.tensor(frames), *others]
+    if settings["norm"] == "cLN":
+        state[3] = state[3] * (frames / counted)  # as if it had gone on like this
+    samples, exact = torch.randn(2, 20 * network.stride), deepcopy(network).double()
+    with torch.inference_mode():
+        found = StreamingNetwork(network)(samples, *state)
+        doubled = [part.double() if part.is_floating_point() else part for part in state]
+        expected = StreamingNetwork(exact)(samples.double(), *doubled)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs.double(), atol=2e-5, rtol=1e-6)
+
+
+def test_gradients_go_back_through_a_step() -> None:
     network, samples = causal(), torch.randn(1, 160, requires_grad=True)
     streaming = StreamingNetwork(network)
     estimates, *_ = streaming(samples, *streaming.initial_state())
@@ -135,19 +153,19 @@ def test_ten_hours_of_frames_are_summed_exactly() -> None:
     # 72 million frames: ten hours of L16 at 16 kHz. The sums of this square wave are known: mean 0.1, deviation 0.3.
     norm, frames = CumulativeLayerNorm(2), 2_000_000
     wave = torch.tensor([0.4, -0.2])
-    x = wave.repeat(frames // 2)[:, None].expand(-1, 2)[None]  # (1, frames, channels)
+    x = wave.repeat(frames // 2).expand(1, 2, -1)
     sums, offsets = torch.zeros(1, 2, dtype=torch.float64), torch.arange(1, frames + 1, dtype=torch.float64)
     for start in range(0, 72_000_000, frames):
         normalized, sums = norm.continued(x, sums, start + offsets)
     np.testing.assert_allclose(sums[0] / 144_000_000, [wave.double().mean(), wave.double().square().mean()], rtol=1e-7)
-    torch.testing.assert_close(normalized[0, -2:, 0], torch.tensor([1.0, -1.0]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(normalized[0, 0, -2:], torch.tensor([1.0, -1.0]), atol=1e-6, rtol=0)
 
 
 def test_an_offset_of_a_thousand_deviations_is_taken_out_after_an_hour() -> None:
     norm, frames, generator = CumulativeLayerNorm(4), 100_000, torch.Generator().manual_seed(0)
     sums, offsets = torch.zeros(1, 2, dtype=torch.float64), torch.arange(1, frames + 1, dtype=torch.float64)
     for start in range(0, 7_200_000, frames):
-        x = 1e-3 * torch.randn(1, frames, 4, generator=generator) + 1.0
+        x = 1e-3 * torch.randn(1, 4, frames, generator=generator) + 1.0
         normalized, sums = norm.continued(x, sums, start + offsets)
     assert normalized.std().item() == pytest.approx(1.0, rel=0.01)
     assert normalized.mean().item() == pytest.approx(0.0, abs=0.01)

@@ -15,12 +15,11 @@ from torch import Tensor
 from convtasnet_lit.config import Accelerator, Config, Memory, Precision, TrainerConfig, plain
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.model.fast.kernels import kernels_for
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.train import train
 from convtasnet_lit.training import budget
 from convtasnet_lit.training.budget import GIB, Room, report_memory, room_here, room_of_profile, settled, step_of
-from convtasnet_lit.training.losses import pit_loss
+from convtasnet_lit.training.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.training.memory import Step, largest_batch, plan
 from convtasnet_lit.training.trainer import pick_precision
 from convtasnet_lit.weights.checkpoint import checkpoint_config, read_checkpoint
@@ -104,9 +103,13 @@ def test_nothing_is_allocated_and_no_random_number_drawn() -> None:
     assert type(ConvTasNet(2, **SMALL)(torch.randn(1, 500)).detach()) is Tensor
 
 
-def test_kernels_are_not_given_what_has_no_memory() -> None:
-    with torch._subclasses.FakeTensorMode():
-        assert kernels_for(torch.zeros(1)) is None
+def test_a_run_that_counts_speakers_keeps_about_as_much() -> None:
+    tiny = {"num_filters": 128, "kernel_size": 40, "bottleneck_channels": 64, "hidden_channels": 128}
+    tiny |= {"skip_channels": 64, "num_blocks": 6, "num_repeats": 2}  # where the loss is the largest part
+    network, sources = ConvTasNet(3, **tiny), torch.randn(2, 3, 8000)
+    with kept_bytes(network) as found:
+        counting_pit_loss(network(sources.sum(1)), sources)
+    assert plan(Step(tiny, 3, 8000, "fp32", "lean"), batch=2).saved == pytest.approx(found[0], rel=0.1)
 
 
 @pytest.mark.parametrize("memory", ["lean", "plain", "checkpoint"])

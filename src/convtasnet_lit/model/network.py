@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.blocks import Separator, named_activation, recomputed
+from convtasnet_lit.model.masks import MaskEstimator, has_state, named_activation, recomputed
 from convtasnet_lit.model.tracing import is_eager, is_exporting
 
 MEMORY = ("lean", "plain", "checkpoint")
@@ -121,7 +121,7 @@ class ConvTasNet(nn.Module):
         self.edge_padding = edge_padding
         self.receptive_field_frames: int = 1 + num_repeats * (block_kernel_size - 1) * (2**num_blocks - 1)
         self.encoder = Encoder(num_filters, kernel_size, encoder_activation)
-        self.separator = Separator(
+        self.separator = MaskEstimator(
             num_sources,
             num_filters,
             bottleneck_channels,
@@ -170,7 +170,7 @@ class ConvTasNet(nn.Module):
     def memory(self, memory: str) -> None:
         if memory not in MEMORY:
             raise ValueError(f"memory must be one of {', '.join(MEMORY)}, not {memory!r}")
-        if memory == "checkpoint" and self.separator.norm == "BN":
+        if memory == "checkpoint" and has_state(self.separator):
             raise ValueError("memory='checkpoint' would count batches twice with norm='BN'")
         self.separator.memory = memory
 

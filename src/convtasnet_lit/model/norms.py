@@ -31,37 +31,35 @@ class CumulativeLayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (batch, channels, frames)."""
-        frames = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold a sum
-        count = x.shape[1] * torch.arange(1, x.shape[2] + 1, device=x.device)  # (frames,)
-        mean = frames.sum(1).cumsum(-1) / count  # (batch, frames)
-        scale = _scale(mean, frames.square().sum(1).cumsum(-1) / count)
-        normalized = (x - mean.unsqueeze(1).to(x.dtype)) * scale.unsqueeze(1).to(x.dtype)
-        return normalized * self.weight[:, None] + self.bias[:, None]
+        nothing = x.new_zeros(1, 2, dtype=torch.promote_types(x.dtype, torch.float32))
+        return self.continued(x, nothing, torch.arange(1, x.shape[2] + 1, device=x.device))[0]
 
     def continued(self, x: Tensor, sums: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Normalize frames that follow others, of which only the sums are known.
 
         Args:
-            x: (batch, frames, channels): a frame's channels lie side by side, which is faster for a few frames.
-            sums: Of everything before and of its square, (batch, 2) in float64, which ten hours do not wear out.
-            counts: How many frames there are up to each of these, (frames,) in float64.
+            x: (batch, channels, frames).
+            sums: The sum of everything before and that of its square, (batch, 2). A stream keeps them in float64, which
+                is still exact after ten hours.
+            counts: For each frame the number of frames up to it, (frames,).
 
         Returns:
             What `forward` makes of these frames when it is given the others, too, and the sums up to the last of them.
 
         Example:
-            >>> norm, x = CumulativeLayerNorm(4), torch.randn(1, 10, 4)
-            >>> counts = torch.arange(1, 11, dtype=torch.float64)
-            >>> _, sums = norm.continued(x[:, :6], torch.zeros(1, 2, dtype=torch.float64), counts[:6])
-            >>> last, _ = norm.continued(x[:, 6:], sums, counts[6:])
-            >>> torch.allclose(last, norm(x.mT).mT[:, 6:], atol=1e-5)
+            >>> norm, x = CumulativeLayerNorm(4), torch.randn(1, 4, 10)
+            >>> counts = torch.arange(1, 11)
+            >>> _, sums = norm.continued(x[..., :6], torch.zeros(1, 2, dtype=torch.float64), counts[:6])
+            >>> last, _ = norm.continued(x[..., 6:], sums, counts[6:])
+            >>> torch.allclose(last, norm(x)[..., 6:], atol=1e-5)
             True
         """
-        each = torch.stack([x.sum(-1), x.square().sum(-1)], 1)  # (batch, 2, frames)
-        running = sums.unsqueeze(-1) + each.cumsum(-1, dtype=torch.float64)
-        mean, square = (running / (x.shape[-1] * counts)).unsqueeze(-1).unbind(1)  # (batch, frames, 1)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half precision cannot hold a sum
+        each = torch.stack([wide.sum(1), wide.square().sum(1)], 1)  # (batch, 2, frames)
+        running = sums.unsqueeze(-1) + each.cumsum(-1, dtype=sums.dtype)
+        mean, square = (running / (x.shape[1] * counts)).unsqueeze(2).unbind(1)  # (batch, 1, frames)
         normalized = (x - mean.to(x.dtype)) * _scale(mean, square).to(x.dtype)
-        return torch.addcmul(self.bias, normalized, self.weight), running[..., -1]
+        return torch.addcmul(self.bias[:, None], normalized, self.weight[:, None]), running[..., -1]
 
 
 class GlobalLayerNorm(nn.GroupNorm):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from convtasnet_lit.model.blocks import ConvBlock, PointwiseConv
+from convtasnet_lit.model.blocks import ConvBlock, Start
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.norms import CumulativeLayerNorm
 
@@ -49,7 +49,7 @@ class StreamingNetwork(nn.Module):
         self.network = network.eval()
         self.lag: int = network.stride  # samples
         self.latency: int = network.kernel_size  # samples
-        self._contexts = [(block.left, block.depthwise.in_channels) for block in blocks]
+        self._contexts = [(block.depthwise.in_channels, block.left) for block in blocks]
         self._norms = sum(isinstance(module, CumulativeLayerNorm) for module in network.modules())
 
     @property
@@ -67,7 +67,7 @@ class StreamingNetwork(nn.Module):
         Returns:
             For each name in `state_names` a tensor: the last stride of the mixture (batch, L / 2), the number of frames
             () in int64, the overlap (batch, sources, L / 2), the sums (batch, norms, 2) in float64 if there are
-            cumulative norms, and for each block the context (batch, (P - 1) * dilation, H).
+            cumulative norms, and for each block the context (batch, H, (P - 1) * dilation).
         """
         weight = self.network.encoder.filters.weight
         # Without edge padding the first stride completes no frame: the one that is computed then does not count.
@@ -100,13 +100,9 @@ class StreamingNetwork(nn.Module):
         counts = frames + torch.arange(1, features.shape[-1] + 1, device=frames.device)  # (k,)
         past = _Past(counts, not network.edge_padding, sums, state[3 + bool(self._norms) :])
 
-        features = past.counted(features.mT)  # (batch, k, N)
-        x = _pointwise(separator.bottleneck, past.norm(separator.input_norm, features))  # (batch, k, B)
-        skips = x.new_zeros(*x.shape[:2], separator.output.in_channels)
-        for block in cast(Iterable[ConvBlock], separator.blocks):
-            x, skips = past.block(block, x, skips)
-        masks = separator.masks(skips.mT)  # (batch, sources, N, k)
-        decoded = network.decoder(masks * features.mT.unsqueeze(1))  # (batch, sources, (k + 1) * L / 2)
+        features = past.counted(features)
+        masks = separator.masks(separator.skip_sum(features, past))  # (batch, sources, N, k)
+        decoded = network.decoder(masks * features.unsqueeze(1))  # (batch, sources, (k + 1) * L / 2)
         decoded = decoded + functional.pad(overlap, (0, samples.shape[-1]))
 
         new_sums = [torch.stack(past.new_sums, 1)] if self._norms else []
@@ -124,54 +120,30 @@ class StreamingNetwork(nn.Module):
         return state[2]
 
 
-class _Past:
+class _Past(Start):
     """What is known of the frames before, for each layer in turn, and what is left to the frames after."""
 
     def __init__(self, counts: Tensor, masked: bool, sums: Sequence[Tensor], contexts: Sequence[Tensor]) -> None:
-        self._counts = counts.double()  # (k,)
-        self._counted = (counts > 0).unsqueeze(-1) if masked else None
+        self._counts = counts.double().clamp(min=1)  # (k,)
+        self._counted = counts > 0 if masked else None
         self._sums, self._contexts = iter(sums), iter(contexts)
         self.new_sums: list[Tensor] = []  # each (batch, 2)
-        self.new_contexts: list[Tensor] = []  # each (batch, (P - 1) * dilation, H)
+        self.new_contexts: list[Tensor] = []  # each (batch, H, (P - 1) * dilation)
 
     def counted(self, x: Tensor) -> Tensor:
-        """Silence a frame before the first, (batch, k, channels) -> the same."""
+        """Silence a frame before the first, (batch, channels, k) -> the same."""
         return x if self._counted is None else x * self._counted
 
     def norm(self, norm: nn.Module, x: Tensor) -> Tensor:
-        """(batch, k, channels) -> the same."""
+        """Normalize (batch, channels, k) with the sums of the frames before."""
         if not isinstance(norm, CumulativeLayerNorm):
-            normalized: Tensor = norm(x.mT).mT
-            return normalized
-        normalized, sums = norm.continued(self.counted(x), next(self._sums), self._counts.clamp(min=1))
+            return super().norm(norm, x)
+        normalized, sums = norm.continued(self.counted(x), next(self._sums), self._counts)
         self.new_sums.append(sums)
         return normalized
 
-    def block(self, block: ConvBlock, x: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
-        """`ConvBlock.forward` on frames (batch, k, channels), with the frames before instead of zeros."""
-        y = _pointwise(block.expand, x)  # (batch, k, H)
-        hidden = self._between(block, y)
-        x = x if block.residual is None else x + _pointwise(block.residual, hidden)  # (batch, k, B)
-        return x, skips + _pointwise(block.skip, hidden)
-
-    def _between(self, block: ConvBlock, y: Tensor) -> Tensor:
-        """(batch, k, H) -> the same."""
-        hidden = self.norm(block.expand_norm, block.expand_prelu(y))
-        longer = torch.cat([next(self._contexts), self.counted(hidden)], 1)  # (batch, (P - 1) * dilation + k, H)
-        self.new_contexts.append(longer[:, y.shape[1] :])
-        hidden = block.depthwise_prelu(_depthwise(block.depthwise, longer, y.shape[1]))
-        return self.norm(block.depthwise_norm, hidden)
-
-
-def _pointwise(convolution: PointwiseConv, x: Tensor) -> Tensor:
-    """(batch, k, channels in) -> (batch, k, channels out)."""
-    return functional.linear(x, convolution.weight[:, :, 0], convolution.bias)
-
-
-def _depthwise(convolution: nn.Conv1d, longer: Tensor, frames: int) -> Tensor:
-    """(batch, (P - 1) * dilation + k, H) -> (batch, k, H)."""
-    y = cast(Tensor, convolution.bias)
-    for i, tap in enumerate(convolution.weight[:, 0].T.contiguous()):
-        start = i * convolution.dilation[0]
-        y = torch.addcmul(y, longer[:, start : start + frames], tap)
-    return y
+    def before(self, x: Tensor, frames: int) -> Tensor:
+        """Put the frames before in front of x: (batch, H, k) -> (batch, H, (P - 1) * dilation + k)."""
+        longer = torch.cat([next(self._contexts), self.counted(x)], -1)
+        self.new_contexts.append(longer[..., x.shape[-1] :])
+        return longer

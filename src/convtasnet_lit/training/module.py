@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 from convtasnet_lit.config import Config, OptimizerConfig, Precision, ScheduleName, typed
 from convtasnet_lit.mixing.dataset import Mixture
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.training.compiled import Compiled
 from convtasnet_lit.training.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.training.metrics import SeparationMetrics
 from convtasnet_lit.training.schedules import halving, warmup_cosine
@@ -41,9 +42,8 @@ class SeparationModule(LightningModule):
         data = self.config.data
         self.network = ConvTasNet(data.num_speakers, **config["model"])
         self.network.memory = self.config.trainer.memory.name
-        self._separate = self.network.separate_with_masks
-        if self.config.trainer.compile:
-            self._separate = torch.compile(self._separate)
+        plain = self.network.separate_with_masks
+        self._separate = Compiled(self.network) if self.config.trainer.compile else plain
         self._loss = counting_pit_loss if data.mixed_counts else pit_loss
         # NaN stays NaN: by default it would be left out. "disable" would forget the weights (torchmetrics 1.9).
         self.validation_loss = MeanMetric(nan_strategy=torch.nan)

@@ -1,7 +1,6 @@
-"""The passes as compiled kernels, each one sweep over memory.
+"""The passes as compiled kernels for CPUs, each one sweep over memory.
 
-On a CPU they come from `passes.cpp`, by the machine's own compiler and within a second or two; on a GPU from `passes`
-itself, by torch.compile.
+The machine's own C++ compiler makes them of `passes.cpp`, within a second or two, the first time they are used on it.
 """
 
 import ctypes
@@ -10,23 +9,20 @@ import logging
 import os
 import shlex
 import subprocess
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
-from torch.utils._triton import has_triton
 
-from convtasnet_lit.files import written_whole
-from convtasnet_lit.model.fast import passes
 from convtasnet_lit.model.fast.passes import Hidden
 
 _SOURCE = Path(__file__).with_name("passes.cpp")
 _FLAGS = shlex.split("-std=c++17 -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp -shared -fPIC")
 _TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
+_FUNCTIONS = ("moments", "mix", "mix_backward", "expand_backward")
 _TENSORS = ("expand_bias", "slope", "scale", "shift", "taps", "bias", "mixed_slope")
 _SIZES = ("rows", "channels", "frames", "num_taps", "dilation", "left", "right")
 
@@ -37,25 +33,20 @@ class _Struct(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in _TENSORS] + [(name, ctypes.c_int64) for name in _SIZES]
 
 
-@dataclass(frozen=True)
 class Kernels:
-    """The four functions of `passes`, each in one sweep over memory."""
-
-    moments: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-    mix: Callable[..., tuple[Tensor, Tensor, Tensor]]
-    mix_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
-    expand_backward: Callable[[Tensor, Tensor, Hidden, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-
-
-class _Library:
-    """The four functions compiled from `passes.cpp` for one precision.
+    """The four functions of `passes`, compiled for one precision.
 
     Args:
-        library: What was compiled.
+        path: The shared library.
+
+    Raises:
+        OSError: It cannot be loaded.
+        AttributeError: It lacks one of them.
     """
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
+    def __init__(self, path: Path) -> None:
+        library = ctypes.CDLL(str(path))
+        self._functions = {name: getattr(library, name) for name in _FUNCTIONS}
 
     def moments(self, y: Tensor, bias: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """See `passes.moments`."""
@@ -97,96 +88,65 @@ class _Library:
         sizes = batch * channels, channels, frames, num_taps, hidden.dilation, hidden.left, right
         struct = _Struct(*(part.data_ptr() for part in parts), *sizes)
         assert all(tensor.is_contiguous() for tensor in tensors)
-        self._library[name](ctypes.byref(struct), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))
-
-
-def kernels_for(x: Tensor, precision: torch.dtype = torch.float32) -> Kernels | None:
-    """Return the kernels for sequences like this one, if there are any.
-
-    Args:
-        x: On a GPU with Triton all have kernels; on a CPU with a C++ compiler float32, float64 and bfloat16.
-        precision: Of the parameters; on a CPU float32 for bfloat16, and else that of x.
-    """
-    if type(x) is not Tensor:  # a fake tensor, or another wrapped one, has no memory that could be read
-        return None
-    if x.is_cuda:
-        return _gpu_kernels() if has_triton() else None
-    fits = precision == x.dtype or (x.dtype, precision) == (torch.bfloat16, torch.float32)
-    if x.device.type != "cpu" or x.dtype not in _TYPES or not fits:
-        return None
-    return _cpu_kernels(_TYPES[x.dtype], _TYPES[precision])
+        self._functions[name](ctypes.byref(struct), *(ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors))
 
 
 @cache
-def _gpu_kernels() -> Kernels | None:
-    """Compiled at their first call, for any length and dilation at once; torch keeps them on disk for the next run."""
-    fast = partial(torch.compile, dynamic=True)
-    kernels = Kernels(fast(passes.moments), fast(passes.mix), fast(passes.mix_backward), fast(passes.expand_backward))
-    logging.getLogger(__name__).info("compiling kernels for the GPU; they are kept for the next run")
-    try:
-        _try(kernels)
-    except Exception as error:  # Triton needs a C compiler and Python's headers, and says so in many ways
-        _say_slower(f"{type(error).__name__}: {error}".splitlines()[0])
-        return None
-    return kernels
-
-
-def _try(kernels: Kernels) -> None:
-    """Call each of them once on a GPU."""
-    y, tables = torch.ones(2, 4, 64, device="cuda"), torch.ones(2, 4, device="cuda")
-    hidden = Hidden(
-        tables[0], tables[0, :1], tables, tables, torch.ones(4, 3, device="cuda"), tables[0], tables[0, :1], 2, 2
-    )
-    kernels.moments(y, hidden.expand_bias, hidden.slope)
-    kernels.mix(y, hidden)
-    kernels.mix_backward(y.clone(), y, hidden, tables, tables)
-    kernels.expand_backward(y.clone(), y, hidden, tables, tables)
-
-
-@cache
-def _cpu_kernels(stored: str, real: str) -> Kernels | None:
-    shared = loaded(_SOURCE, f"-DREAL={real}", f"-DSTORED={stored}")
-    if shared is None:
-        return None
-    library = _Library(shared)
-    return Kernels(library.moments, library.mix, library.mix_backward, library.expand_backward)
-
-
-def loaded(source: Path, *macros: str) -> ctypes.CDLL | None:
-    """Compile functions in C++, the first time on this machine, and load them.
+def kernels_for(stored: torch.dtype, precision: torch.dtype) -> Kernels | None:
+    """Return the kernels for sequences in a CPU's memory, if there are any.
 
     Args:
-        source: The file.
-        *macros: As `-DNAME=VALUE`.
+        stored: What the sequences are in: float32, float64 or bfloat16.
+        precision: Of the parameters: float32 for bfloat16, and else the same.
 
     Returns:
-        None, and a warning that it will be slower, where there is no compiler or no room.
+        None for other precisions; None, and one line that says why, where they cannot be compiled.
     """
+    if stored not in _TYPES or precision not in (stored, torch.float32 if stored == torch.bfloat16 else stored):
+        return None
     try:
-        return ctypes.CDLL(str(_compiled(source, *macros)))
+        return _made(f"-DREAL={_TYPES[precision]}", f"-DSTORED={_TYPES[stored]}")
     except subprocess.CalledProcessError as error:
-        _say_slower((error.stderr.decode(errors="replace").strip() or str(error)).splitlines()[-1])
-    except (OSError, RuntimeError) as error:  # no compiler, no home, no room
-        _say_slower(str(error))
+        reason = (error.stderr.decode(errors="replace").strip() or str(error)).splitlines()[-1]
+    except (OSError, RuntimeError, ValueError, AttributeError) as error:  # no compiler, no home, no room, CXX="'"
+        reason = str(error)
+    logging.getLogger(__name__).warning("slower without compiled kernels: %s", reason)
     return None
 
 
-def _say_slower(reason: str) -> None:
-    logging.getLogger(__name__).warning("slower without compiled kernels: %s", reason)
+def _made(*macros: str) -> Kernels:
+    """Load what was compiled before; what is missing or damaged is compiled anew.
 
-
-def _compiled(source: Path, *macros: str) -> Path:
-    """The shared library in the user's cache; its name stands for the source, the compiler and the processor."""
-    command = [*shlex.split(os.environ.get("CXX", "c++")), *_FLAGS, *macros]
+    A library's name stands for the source, the compiler and the processor.
+    """
+    command = [*shlex.split(os.environ.get("CXX") or "c++"), *_FLAGS, *macros]
     known = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], check=True, capture_output=True).stdout
-    key = hashlib.sha256(known + source.read_bytes()).hexdigest()[:16]
-    cache_home = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(cache_home) if cache_home else Path.home() / ".cache") / "convtasnet_lit"
-    library = folder / f"{source.stem}-{key}.so"
-    if not library.is_file():
-        # the processes of a run, and the threads of one, may all compile at once
-        own = folder / f"{library.name}.{os.getpid()}.{threading.get_ident()}"
-        with written_whole(own) as partial:
-            subprocess.run([*command, str(source), "-o", str(partial)], check=True, capture_output=True)
-        own.replace(library)
-    return library
+    key = hashlib.sha256(known + _SOURCE.read_bytes()).hexdigest()[:16]
+    folder = _cache_folder()
+    library = folder / f"{_SOURCE.stem}-{key}.so"
+    if library.is_file() and _is_ours(library):
+        with suppress(OSError, AttributeError):
+            return Kernels(library)
+    with TemporaryDirectory(dir=folder) as own:  # several processes may compile at once
+        built = Path(own) / library.name
+        subprocess.run([*command, str(_SOURCE), "-o", str(built)], check=True, capture_output=True)
+        compiled = Kernels(built)  # by this name: a damaged one may be loaded under the other
+        built.chmod(0o755)
+        built.replace(library)
+    return compiled
+
+
+def _cache_folder() -> Path:
+    """The user's folder for kernels: what is loaded from it runs, so nobody else may write to it."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(home) if home else Path.home() / ".cache") / "convtasnet_lit"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_ours(folder):
+        raise OSError(f"{folder} belongs to somebody else, or others may write to it")
+    return folder
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nobody but this user can write there, as far as the system tells."""
+    status = path.stat()
+    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)

@@ -8,18 +8,17 @@ For the backward pass a block keeps its input and, unless it is told to recomput
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from convtasnet_lit.model.fast import passes
-from convtasnet_lit.model.fast.kernels import kernels_for
+from convtasnet_lit.model.blocks import ConvBlock
 from convtasnet_lit.model.fast.passes import Hidden
-from convtasnet_lit.model.fast.products import add_product, multiply
 from convtasnet_lit.model.norms import EPS
+from convtasnet_lit.model.products import add_product, multiply
 
 
 @dataclass(frozen=True)
@@ -87,33 +86,50 @@ class Weights(NamedTuple):
     residual_bias: Tensor | None
 
 
-def lean_block(state: Tensor, weights: Weights, dilation: int, left: int, recompute: bool) -> Tensor:
+def lean_block(state: Tensor, block: ConvBlock, recompute: bool, do: Any) -> Tensor:
     """Compute what a gLN `ConvBlock` computes.
 
     Args:
         state: The block's input x above the sum of the skip outputs so far, (batch, B + Sc, frames); where no gradients
             are asked for, it is overwritten.
-        weights: Of the block.
-        dilation: Frames from one tap to the next.
-        left: Zeros before the first frame.
+        block: The block.
         recompute: Keep x alone for the backward pass, and expand it anew there.
+        do: The four functions of `passes`, or `Kernels` of the same names.
 
     Returns:
         The next state, or of the last block the skip outputs' sum.
     """
-    device = state.device.type
-    if torch.is_autocast_enabled(device) and state.dtype != torch.float64:  # which autocast leaves alone
-        state = state.to(torch.get_autocast_dtype(device))
-    with torch.autocast(device, enabled=False):  # precision is chosen by hand: products in x's, sums in the weights'
-        return _LeanBlock.apply(state, dilation, left, recompute, torch.is_grad_enabled(), *weights)  # type: ignore[no-any-return,no-untyped-call]
+    training = torch.is_grad_enabled()
+    weights = _weights(block)
+    return _LeanBlock.apply(state, block.dilation, block.left, recompute, training, do, *weights)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _weights(block: ConvBlock) -> Weights:
+    norm, mixed_norm, residual = block.expand_norm, block.depthwise_norm, block.residual
+    return Weights(
+        expand=block.expand.weight[:, :, 0],
+        expand_bias=cast(Tensor, block.expand.bias),
+        slope=cast(Tensor, block.expand_prelu.weight),
+        norm=cast(Tensor, norm.weight),
+        norm_bias=cast(Tensor, norm.bias),
+        taps=block.depthwise.weight[:, 0],
+        taps_bias=cast(Tensor, block.depthwise.bias),
+        mixed_slope=cast(Tensor, block.depthwise_prelu.weight),
+        mixed_norm=cast(Tensor, mixed_norm.weight),
+        mixed_norm_bias=cast(Tensor, mixed_norm.bias),
+        skip=block.skip.weight[:, :, 0],
+        skip_bias=cast(Tensor, block.skip.bias),
+        residual=None if residual is None else residual.weight[:, :, 0],
+        residual_bias=None if residual is None else residual.bias,
+    )
 
 
 class _LeanBlock(Function):
     @staticmethod
     def forward(
-        ctx: Any, state: Tensor, dilation: int, left: int, recompute: bool, training: bool, *parameters: Tensor
+        ctx: Any, state: Tensor, dilation: int, left: int, recompute: bool, training: bool, do: Any, *parameters: Tensor
     ) -> Tensor:
-        weights, do = Weights(*parameters), kernels_for(state, parameters[0].dtype) or passes
+        weights = Weights(*parameters)
         x = state[:, : weights.expand.shape[1]]
         if training:
             x = x.clone()  # kept, a view would keep all of the state
@@ -122,7 +138,7 @@ class _LeanBlock(Function):
         hidden = _hidden(weights, inner, dilation, left)
         q, *sums = do.mix(y, hidden, overwrite=not training)  # q: (batch, H, frames)
         outer = _statistics((sums[0], sums[1]), y)
-        ctx.dilation, ctx.left = dilation, left
+        ctx.dilation, ctx.left, ctx.do = dilation, left, do
         ctx.save_for_backward(x, None if recompute else y, *inner, *outer, *parameters)
 
         output, bias = _output(weights)
@@ -143,8 +159,8 @@ class _LeanBlock(Function):
             if y is None:
                 y = _expanded(x, weights)
             hidden = _hidden(weights, (kept[0], kept[1]), ctx.dilation, ctx.left)
-            gradients = _gradients(gradient, x, y, weights, norm, mixed_norm, hidden)
-        return gradients[0], None, None, None, None, *gradients[1:]
+            gradients = _gradients(gradient, x, y, weights, norm, mixed_norm, hidden, ctx.do)
+        return gradients[0], None, None, None, None, None, *gradients[1:]
 
 
 def _gradients(
@@ -155,9 +171,10 @@ def _gradients(
     norm: Normalization,
     mixed_norm: Normalization,
     hidden: Hidden,
+    do: Any,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the state and of the weights, in their order, from that of the state that came out."""
-    do, frames = kernels_for(x, weights.taps.dtype) or passes, x.shape[-1]
+    frames = x.shape[-1]
 
     # the convolution at the end, with the norm in its weights
     output, _ = _output(weights)  # (B + Sc, H)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from convtasnet_lit.model.fast import products
+from convtasnet_lit.model import products
 
 
 @pytest.fixture(params=[False, True], autouse=True)
