@@ -15,8 +15,9 @@ from benchmarks import report
 from benchmarks.contestants import build_all, example_batch, model_shape
 from benchmarks.memory_table import PROFILES
 from benchmarks.timing import PEERS, Part, Row, absent
+from convtasnet_lit.command_line import BAD_INPUT, leave
 from convtasnet_lit.config import Config, plain, typed
-from convtasnet_lit.doors import BAD_INPUT, CONF_DIR, leave
+from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.model.network import MEMORY, ConvTasNet
 from convtasnet_lit.training.compiled import Compiled
 from convtasnet_lit.training.losses import pit_loss
