@@ -1,71 +1,16 @@
 """Evaluate a checkpoint on unseen speakers: `python -m convtasnet_lit.evaluate checkpoint=runs/experiment-demo`."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.doors import hydra_door
 
 
-def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
-    """Score a checkpoint on the validation or test list and write what was measured.
-
-    Args:
-        config: The checkpoint, the metrics, where to write.
-
-    Returns:
-        What `metrics.json` holds, and the folder that holds it.
-
-    Raises:
-        InputError: The checkpoint or the data cannot be used.
-    """
-    import pandas as pd
-
-    from convtasnet_lit.devices import find_device
-    from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
-    from convtasnet_lit.evaluation.scores import summarize, summarize_counts
-    from convtasnet_lit.evaluation.separating import score_mixtures
-    from convtasnet_lit.files import written_whole
-    from convtasnet_lit.mixing.plan import mixture_table
-    from convtasnet_lit.weights.pretrained import read_stored
-
-    stored = read_stored(config.checkpoint)
-    data = evaluated_data(config.data, stored)
-    refuse_known_speakers(data, stored, config.split)
-    mixtures = data.fixed_mixtures(config.split)
-    listed = data.write_list(mixtures, config.split)
-    folder = Path(config.output) if config.output else output_folder(stored, config.checkpoint, config.split)
-    network = stored.build().to(find_device(config.accelerator.name, "accelerator"))
-    names = [metric.name for metric in config.metrics]
-    examples = folder / "examples"
-    counting = data.data.mixed_counts
-    scores = score_mixtures(
-        network, mixtures, names, stored.sample_rate, examples, config.examples, config.bfloat16, counting
-    )
-    table = pd.concat([mixture_table(mixtures.specs, data.corpus.store.index), scores], axis=1)
-    report = {
-        "checkpoint": str(stored.file),
-        "weights": stored.digest,
-        "epoch": stored.epoch,
-        "corpus": data.data.corpus.name,
-        "split": config.split.name,
-        "bfloat16": config.bfloat16,
-        "mixture_list": listed.name,
-        "not_finite": table["mixture"][~table["finite"]].tolist(),
-        "scores": summarize(table, names),
-    } | ({"counting": summarize_counts(table)} if counting else {})
-    with written_whole(folder / "per_utterance.csv") as partial:
-        table.to_csv(partial, index=False)
-    with written_whole(folder / "metrics.json") as partial:
-        partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return report, folder
-
-
 def _run(config: EvaluateConfig, _: Path) -> None:
     from rich import print as show
 
+    from convtasnet_lit.evaluation.run import evaluate
     from convtasnet_lit.evaluation.tables import counting_table, score_table
 
     report, folder = evaluate(config)

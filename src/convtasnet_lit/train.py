@@ -1,97 +1,11 @@
 """Train a separator: `python -m convtasnet_lit.train model=paper data.segment=4s`."""
 
-import time
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from convtasnet_lit.command_line import STOPPED, leave
-from convtasnet_lit.config import Config, LoggerName, plain
+from convtasnet_lit.config import Config
 from convtasnet_lit.doors import hydra_door
 from convtasnet_lit.errors import InputError
-
-if TYPE_CHECKING:
-    from lightning import Trainer
-
-    from convtasnet_lit.mixing.datamodule import MixtureDataModule
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run left behind."""
-
-    folder: Path
-    best: Path  # the checkpoint with the lowest validation loss
-    validation_loss: float  # dB, its negative SI-SDR
-    epochs: int
-    seconds: float  # of this call
-
-
-def train(config: Config, folder: Path) -> Result:
-    """Train a separator, or go on with a run that was stopped.
-
-    Args:
-        config: The run.
-        folder: Where checkpoints, history and curves go.
-
-    Raises:
-        InputError: The data or the folder cannot be used, the GPU's memory does not suffice, or the loss became
-            NaN and stayed so.
-        Interrupted: Ctrl-C; the state was saved.
-        KeyboardInterrupt: Ctrl-C before the first step, or a second one; nothing more was saved.
-    """
-    from lightning import seed_everything
-
-    from convtasnet_lit.evaluation.pictures import draw_curves
-    from convtasnet_lit.mixing.datamodule import MixtureDataModule
-    from convtasnet_lit.training.budget import report_memory, room_here, settled
-    from convtasnet_lit.training.callbacks import BestAndLast
-    from convtasnet_lit.training.resume import is_first_process, keep_batch, resume_point
-    from convtasnet_lit.training.trainer import make_trainer
-
-    started = time.monotonic()
-    config = replace(config, data=config.data.at_absolute_paths())  # evaluation may be run from anywhere
-    room = room_here(config)
-    config = settled(keep_batch(config, folder), room)
-    last = resume_point(config, folder)
-    seed_everything(config.seed, workers=True, verbose=False)
-    data = MixtureDataModule(config.data, config.augment, config.seed)
-    if is_first_process():
-        data.check()
-    trainer = make_trainer(config, folder)
-    if is_first_process():
-        report_memory(config, room)
-    try:
-        _fit(trainer, config, data, last)
-    finally:
-        if trainer.is_global_zero and (folder / "history.csv").exists():
-            draw_curves(folder / "history.csv", folder / "curves.png")
-    best = trainer.checkpoint_callback
-    assert isinstance(best, BestAndLast)
-    if best.best_model_score is None:
-        raise InputError(f"{folder}: there is no best checkpoint, because no epoch had a finite validation loss")
-    score = float(best.best_model_score)
-    return Result(folder, Path(best.best_model_path), score, trainer.current_epoch, time.monotonic() - started)
-
-
-def _fit(trainer: "Trainer", config: Config, data: "MixtureDataModule", last: Path | None) -> None:
-    import torch
-    import wandb
-
-    from convtasnet_lit.training.budget import ADVICE
-    from convtasnet_lit.training.module import SeparationModule
-
-    try:
-        trainer.fit(SeparationModule(plain(config)), data, ckpt_path=last, weights_only=True)
-    except SystemExit as ended:  # what Lightning makes of a Ctrl-C that stops at once
-        raise KeyboardInterrupt from ended
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"data.batch_size: {config.data.batch_size} does not fit the GPU's memory; {ADVICE}"
-        ) from error
-    finally:
-        if config.logger.name is LoggerName.wandb:
-            wandb.finish()  # the jobs of a sweep share a process
 
 
 def _run(config: Config, folder: Path) -> None:
@@ -99,6 +13,7 @@ def _run(config: Config, folder: Path) -> None:
     from lightning.pytorch.utilities import rank_zero_info
 
     from convtasnet_lit.training.callbacks import Interrupted
+    from convtasnet_lit.training.run import train
 
     try:
         result = train(config, folder)

@@ -11,7 +11,7 @@ import soundfile
 from convtasnet_lit.config import Config, CorpusName, DataOverrides, Split
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
-from convtasnet_lit.train import train
+from convtasnet_lit.training.run import train
 from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 from convtasnet_lit.weights.pretrained import read_stored
 from convtasnet_lit.weights.published import write_published

@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from convtasnet_lit.evaluation.pictures import draw_curves, draw_spectrograms
+from convtasnet_lit.evaluation.pictures import draw_spectrograms
 from convtasnet_lit.evaluation.scores import describe, interval, summarize, summarize_counts
 from convtasnet_lit.evaluation.tables import counting_table, score_table
+from convtasnet_lit.training.curves import draw_curves
 
 
 def test_the_interval_is_that_of_the_mean() -> None:

@@ -12,9 +12,9 @@ from torch import nn
 
 from convtasnet_lit.config import Config
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.train import Result, train
 from convtasnet_lit.training.callbacks import LOST_STEPS, EpochHistory, Gradients
 from convtasnet_lit.training.module import SeparationModule
+from convtasnet_lit.training.run import Result, train
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 
 

@@ -16,11 +16,11 @@ from convtasnet_lit.config import Accelerator, Config, Memory, Precision, Traine
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.network import ConvTasNet
-from convtasnet_lit.train import train
 from convtasnet_lit.training import budget
 from convtasnet_lit.training.budget import GIB, Room, report_memory, room_here, room_of_profile, settled, step_of
 from convtasnet_lit.training.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.training.memory import Step, largest_batch, plan
+from convtasnet_lit.training.run import train
 from convtasnet_lit.training.trainer import pick_precision
 from convtasnet_lit.weights.checkpoint import checkpoint_config, read_checkpoint
 from tests.test_conf import composed

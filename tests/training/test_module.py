@@ -25,9 +25,9 @@ from convtasnet_lit.config import (
     plain,
 )
 from convtasnet_lit.model.network import ConvTasNet
-from convtasnet_lit.train import train
 from convtasnet_lit.training.losses import _orders, pit_loss
 from convtasnet_lit.training.module import SeparationModule, make_adam, observations
+from convtasnet_lit.training.run import train
 from convtasnet_lit.training.schedules import halving, warmup_cosine_factor
 
 VALIDATE = """

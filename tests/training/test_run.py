@@ -20,10 +20,10 @@ from lightning import Trainer
 from convtasnet_lit.config import Accelerator, Config, Memory, Precision, ScheduleConfig, ScheduleName, plain
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.train import train
 from convtasnet_lit.training import module
 from convtasnet_lit.training.callbacks import Interrupted, SaveOnInterrupt
 from convtasnet_lit.training.resume import _FREE, _ROUNDING, flat
+from convtasnet_lit.training.run import train
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 
 
@@ -183,7 +183,7 @@ import json, sys
 from pathlib import Path
 import pytest, torch
 from convtasnet_lit.config import Config, typed
-from convtasnet_lit.train import train
+from convtasnet_lit.training.run import train
 from convtasnet_lit.training.callbacks import SaveOnInterrupt
 from dataclasses import replace
 torch.set_num_threads(1)
@@ -240,7 +240,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from convtasnet_lit.config import Config, typed
-from convtasnet_lit.train import train
+from convtasnet_lit.training.run import train
 from convtasnet_lit.training import module
 train(typed(Config, json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
