@@ -158,9 +158,9 @@ def _show_results(study: "SharedStudy") -> None:
     if not study.trials(TrialState.COMPLETE):
         raise InputError(f"{study.folder}: no trial was trained to its end")
     best = study.optuna.best_trial
-    print(f"plots: {study.folder}/history.html, importance.html, slice.html; table: {study.folder}/trials.csv")
     print(f"best: {study.describe(best)} with {' '.join(_assigned(best.params))}")
-    print(f"its checkpoint: {study.folder}/trial-{best.number}/checkpoints/best.ckpt")
+    files = f"trial-{best.number}/checkpoints/best.ckpt, trials.csv, history.html, importance.html, slice.html"
+    print(f"in {study.folder}: {files}")
     print(f"to train it again: {best.user_attrs['command']}")
 
 

@@ -175,7 +175,7 @@ class ReportEpochs(Callback):
         self.trial.set_user_attr("starts", 0)
         if epoch not in self.study.trials()[self.trial.number].intermediate_values:  # a kill can repeat an epoch
             self.trial.report(loss, epoch)
-        self.pruned = self.trial.should_prune()
+        self.pruned = epoch < (trainer.max_epochs or 0) and self.trial.should_prune()
         trainer.should_stop = trainer.should_stop or self.pruned
         if epoch == 1:
             print(self.study.outlook(), flush=True)
