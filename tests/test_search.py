@@ -20,6 +20,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from convtasnet_lit import search, train
+from convtasnet_lit.config import Config
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.studies import MOST_STARTS, ReportEpochs, SharedStudy
@@ -130,6 +131,8 @@ def test_a_killed_process_leaves_its_trial_to_the_other(
             time.sleep(0.01)
         process.send_signal(signal.SIGSTOP)  # alive, but it gets no further
         before = pd.read_csv(trial / "history.csv")
+        assert run(monkeypatch, *arguments, "--trials", "1") == 0  # nothing is left to begin, and nothing is known yet
+        assert "best" not in capsys.readouterr().out
         assert run(monkeypatch, *arguments) == 0
         assert pd.read_csv("shared/trials.csv")["state"].tolist() == ["RUNNING", "COMPLETE"]
         assert "1 of 2 trials done, 1 running" in capsys.readouterr().out
@@ -182,7 +185,7 @@ def test_ctrl_c_leaves_the_trial_to_the_next_start(
         patched.setattr(train, "train", interrupt)
         for _ in range(MOST_STARTS + 1):  # a stop that is asked for counts as no fault of the trial's
             assert run(monkeypatch, *arguments) == 130
-    assert capsys.readouterr().err.splitlines()[-1] == "stopped; the same command goes on"
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped; the same command goes on with it"
     assert run(monkeypatch, *arguments) == 0
     assert pd.read_csv("stopped/trials.csv")["state"].tolist() == ["COMPLETE"]
 
@@ -190,13 +193,21 @@ def test_ctrl_c_leaves_the_trial_to_the_next_start(
 def test_a_trial_that_fails_is_named_and_the_study_goes_on(
     small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *small, "optimizer.lr=1e-3,1e30", "--trials", "4", "--out", "mixed") == 0
+    original = train.train
+
+    def fail(config: Config, *arguments: Any) -> train.Result:
+        if config.optimizer.lr == 0.5:
+            raise InputError("the loss is lost")
+        return original(config, *arguments)
+
+    monkeypatch.setattr(train, "train", fail)
+    assert run(monkeypatch, *small, "optimizer.lr=1e-3,0.5", "--trials", "4", "--out", "mixed") == 0
     table = pd.read_csv("mixed/trials.csv")
-    diverged = table["params_optimizer.lr"] == 1e30
+    diverged = table["params_optimizer.lr"] == 0.5
     assert diverged.any()
     assert (table["state"] == diverged.map({True: "FAIL", False: "COMPLETE"})).all()
     number = int(table["number"][diverged].iloc[0])
-    assert f"\ntrial {number} failed: " in capsys.readouterr().out.split("\nbest:")[0]
+    assert f"\ntrial {number} failed: the loss is lost\n" in capsys.readouterr().out.split("\nbest:")[0]
     assert "Traceback" in Path(f"mixed/trial-{number}/error.txt").read_text()
     same = table[~diverged]  # a point that is drawn again is trained with another seed, not twice
     assert len(same) == same["user_attrs_seed"].nunique() == same["value"].nunique() > 1

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convtasnet_lit.config import Config, parse_duration, typed
+from convtasnet_lit.config import Config, typed
 from convtasnet_lit.doors import BAD_INPUT, CONF_DIR, leave, one_line, run_folder
 from convtasnet_lit.errors import InputError, require
 
@@ -37,7 +37,7 @@ def search(options: argparse.Namespace) -> None:
 
     Raises:
         InputError: A setting cannot be used, or no trial was trained to its end.
-        KeyboardInterrupt: Ctrl-C; the state was saved.
+        SystemExit: Ctrl-C; the state was saved.
     """
     if not (find_spec("optuna") and find_spec("plotly")):
         raise InputError("search needs packages: pip install 'convtasnet_lit[search]'")
@@ -50,7 +50,7 @@ def search(options: argparse.Namespace) -> None:
     settings = {name: getattr(options, name) for name in ("overrides", "seed", "pruner")}
     epochs, data = max(config.trainer.max_epochs for config in configs), configs[0].data
     study = SharedStudy(folder, space, settings, epochs, options.trials)
-    hours = epochs * data.train_mixtures * parse_duration(data.segment) / 3600
+    hours = epochs * data.train_mixtures * data.segment_samples / data.sample_rate / 3600
     print(f"search of {', '.join(space)} in {folder}: {options.trials} trials", end=" ")
     print(f"of at most {epochs} epochs ({hours:.2g} h of audio) each; {study.outlook()}", flush=True)
     while claimed := study.claim():
@@ -142,7 +142,7 @@ def _train(study: "SharedStudy", trial: "optuna.Trial", overrides: list[str], th
         result = train(config, folder, [report])
     except (Interrupted, KeyboardInterrupt):
         trial.set_user_attr("starts", 0)  # this end was asked for
-        raise KeyboardInterrupt from None
+        leave("stopped; the same command goes on with it", 130)
     except Exception as error:  # the other trials go on
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         study.end(trial, error=one_line(error) or type(error).__name__)
@@ -156,6 +156,8 @@ def _show_results(study: "SharedStudy") -> None:
     for trial in study.trials(TrialState.FAIL):
         print(study.describe(trial))
     if not study.trials(TrialState.COMPLETE):
+        if study.trials(TrialState.RUNNING):  # in other processes, the last of which says what was found
+            return
         raise InputError(f"{study.folder}: no trial was trained to its end")
     best = study.optuna.best_trial
     print(f"best: {study.describe(best)} with {' '.join(_assigned(best.params))}")
@@ -193,7 +195,7 @@ def main() -> None:
     except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
         leave(f"error: {one_line(error)}", BAD_INPUT)
     except KeyboardInterrupt:
-        leave("stopped; the same command goes on", 130)
+        leave("stopped", 130)
 
 
 if __name__ == "__main__":
