@@ -84,7 +84,7 @@ def test_a_study_leaves_plots_a_table_and_the_command_that_repeats_the_best(
     arguments = [*small, "optimizer.lr=log(1e-4,1e-2)", "augment=all,none", "--trials", "3", "--out", "found"]
     assert run(monkeypatch, *arguments) == 0
     printed = capsys.readouterr().out
-    assert "3 of 3 trials done, 0 running; at most 0 min left" in printed
+    assert "3 of 3 trials done, 0 running; at most 0.0 min left" in printed
     for name in ("history", "importance", "slice"):
         page = Path("found", f"{name}.html").read_text()
         assert "optimizer.lr" in page or name == "history"
@@ -238,7 +238,7 @@ def test_the_time_left_counts_what_runs_and_what_is_to_come(tmp_path: Path) -> N
     trial, _ = claimed(study)
     trial.set_user_attr("seconds", 100.0)
     trial.report(-1.0, 1)  # 5 epochs in 100 s: 7 are left, 3 of the one that runs
-    assert study.outlook() == "1 of 3 trials done, 1 running; at most 2 min left"
+    assert study.outlook() == "1 of 3 trials done, 1 running; at most 2.3 min left"
 
 
 def test_what_is_drawn_follows_from_the_seed_and_the_trial(tmp_path: Path) -> None:

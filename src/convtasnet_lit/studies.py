@@ -92,7 +92,7 @@ class SharedStudy:
         left = self.epochs * (max(self.wanted - len(trials), 0) + len(running))
         left -= sum(len(trial.intermediate_values) for trial in running)
         minutes = left * seconds / max(epochs, 1) / max(len(running), 1) / 60
-        rest = f"at most {minutes:.0f} min left" if epochs else "how long it takes is said after the first epoch"
+        rest = f"at most {minutes:.1f} min left" if epochs else "how long it takes is said after the first epoch"
         return f"{len(trials) - len(running)} of {self.wanted} trials done, {len(running)} running; {rest}"
 
     def draw(self) -> None:
