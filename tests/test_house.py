@@ -35,6 +35,7 @@ ROOMS = [
     "inference",
     "evaluation",
     "exporting",
+    "studies",
     "command_line",
     "doors",
     "door",

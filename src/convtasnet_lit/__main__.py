@@ -11,6 +11,7 @@ COMMANDS = {
     "separate": "separate recordings into one file a speaker",
     "stream": "separate what comes through a pipe, while it comes",
     "train": "train a network",
+    "search": "find settings with a low validation loss",
     "evaluate": "score a network on unseen speakers",
     "diagnose": "check data, model and metrics before a training",
     "plan_memory": "say what a training step takes, without a GPU",

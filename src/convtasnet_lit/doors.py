@@ -61,7 +61,7 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
         def job(values: DictConfig) -> None:
             folder = Path(HydraConfig.get().runtime.output_dir)
             try:
-                with _full_error(_reported is nullcontext), _lightnings_messages(), _reported(), _explained():
+                with _full_error(_reported is nullcontext), _lightnings_messages(), _reported(), explained():
                     run(typed(schema, values), folder)
             except SystemExit as left:
                 if left.code != BAD_INPUT:
@@ -72,7 +72,7 @@ def hydra_door(name: str, schema: type[T], run: Callable[[T, Path], None]) -> Ca
                     _remove_unused(folder)
 
         sys.argv[0] = program(name)
-        with _full_error(True), _reported(), _explained():  # Hydra raises, instead of printing several lines itself
+        with _full_error(True), _reported(), explained():  # Hydra raises, instead of printing several lines itself
             unknown = get_args_parser().parse_known_args()[1]
             require(not unknown, "option", " ".join(unknown), f"one that `{sys.argv[0]} --help` lists, or KEY=VALUE")
             job()
@@ -111,7 +111,7 @@ def _full_error(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn what Hydra and OmegaConf say into one line: the key, the value, what is allowed."""
     try:
         yield

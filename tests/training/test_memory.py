@@ -207,12 +207,12 @@ def test_only_a_gpu_that_is_too_small_is_warned_of(config: Config, caplog: pytes
 def test_a_run_with_auto_is_stored_with_numbers_and_resumed_on_another_card(
     auto: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convtasnet_lit.train.room_here", lambda config: room_for(config, 4))
+    monkeypatch.setattr("convtasnet_lit.training.run.room_here", lambda config: room_for(config, 4))
     train(auto, tmp_path)
     last = tmp_path / "checkpoints" / "last.ckpt"
     stored = checkpoint_config(read_checkpoint(last), last)
     assert (stored["data"]["batch_size"], stored["trainer"]["accumulate_grad_batches"]) == (4, 2)
-    monkeypatch.setattr("convtasnet_lit.train.room_here", lambda config: room_for(config, 1))
+    monkeypatch.setattr("convtasnet_lit.training.run.room_here", lambda config: room_for(config, 1))
     longer = replace(auto.trainer, max_epochs=3, memory=Memory.checkpoint, gpu_gb=8.0)
     train(replace(auto, trainer=longer, resume=True), tmp_path)
     assert len(pd.read_csv(tmp_path / "history.csv")) == 3

@@ -1,12 +1,13 @@
 """A training run from its settings to its best checkpoint."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import wandb
-from lightning import Trainer, seed_everything
+from lightning import Callback, Trainer, seed_everything
 
 from convtasnet_lit.config import Config, LoggerName, plain
 from convtasnet_lit.errors import InputError
@@ -30,12 +31,13 @@ class Result:
     seconds: float  # of this call
 
 
-def train(config: Config, folder: Path) -> Result:
+def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> Result:
     """Train a separator, or go on with a run that was stopped.
 
     Args:
         config: The run.
         folder: Where checkpoints, history and curves go.
+        callbacks: What else happens beside the steps.
 
     Raises:
         InputError: The data or the folder cannot be used, the GPU's memory does not suffice, or the loss became
@@ -52,7 +54,7 @@ def train(config: Config, folder: Path) -> Result:
     data = MixtureDataModule(config.data, config.augment, config.seed)
     if is_first_process():
         data.check()
-    trainer = make_trainer(config, folder)
+    trainer = make_trainer(config, folder, callbacks)
     if is_first_process():
         report_memory(config, room)
     try:

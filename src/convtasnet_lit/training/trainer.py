@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from hashlib import sha256
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -26,12 +27,13 @@ from convtasnet_lit.training.schedules import PROGRESS_DB
 _LIGHTNING_PRECISION = {Precision.fp32: "32-true", Precision.fp16: "16-mixed", Precision.bf16: "bf16-mixed"}
 
 
-def make_trainer(config: Config, folder: Path) -> Trainer:
+def make_trainer(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> Trainer:
     """Build the trainer of a run.
 
     Args:
         config: The run.
         folder: Where it writes.
+        callbacks: Besides those that every run has.
 
     Raises:
         InputError: The accelerator asked for is not there, or the logger's package is not installed.
@@ -58,7 +60,7 @@ def make_trainer(config: Config, folder: Path) -> Trainer:
         accumulate_grad_batches=settings.accumulate_grad_batches,
         gradient_clip_val=settings.gradient_clip_norm,
         logger=make_logger(config, folder),
-        callbacks=make_callbacks(config, folder),
+        callbacks=[*make_callbacks(config, folder), *callbacks],
         plugins=[WholeCheckpointIO()],
         use_distributed_sampler=False,  # the data module shares mixtures out itself
         num_sanity_val_steps=0,
