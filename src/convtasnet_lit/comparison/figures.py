@@ -1,0 +1,213 @@
+"""The figures, each one column of a paper wide, which is also a telephone's width."""
+
+import io
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from convtasnet_lit.comparison.answers import GROUPS, Answers
+from convtasnet_lit.comparison.arms import Arm
+from convtasnet_lit.comparison.statistics import Estimate
+
+INK, GRID, PAPER = "#23262b", "#d5d8dc", "#fefefe"  # the page's style sheet gives each a dark twin
+_BASELINE = "#7b838d"
+_COLOURS = ("#2f74c0", "#d1642c", "#2c9a6b", "#a9569b", "#b5912b", "#4aa3b8", "#c0485a", "#7566c4")
+_WIDTH = 3.5  # inches: a column of IEEE's two
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.2,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "convtasnet_lit",
+    "pdf.fonttype": 42,
+}
+
+
+def draw(answers: Answers) -> dict[str, Figure]:
+    """Draw what a sweep answers, a figure by name; what there is no data for is left out.
+
+    Args:
+        answers: What was found.
+    """
+    drawn: dict[str, Callable[[Answers, Figure], None]] = {"arms": _arms}
+    if answers.differences:
+        drawn["differences"] = _differences
+    if len(answers.groups) > 1:
+        drawn["groups"] = _groups
+    if answers.levels:
+        drawn |= {"curves-by-epoch": _curves_by_epoch, "curves-by-hour": _curves_by_hour}
+    if all("si_sdr" in run.scores for arm in answers.sweep.scored for run in arm.scored):
+        drawn["input"] = _input
+    figures = {}
+    with matplotlib.rc_context(_STYLE):
+        for name, fill in drawn.items():
+            figures[name] = Figure(layout="constrained")
+            fill(answers, figures[name])
+    return figures
+
+
+def saved(figure: Figure, kind: str) -> bytes:
+    """Return a figure as a file; the same figure gives the same bytes.
+
+    Args:
+        figure: Of `draw`.
+        kind: `svg` or `pdf`.
+    """
+    buffer = io.BytesIO()
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format=kind, metadata=dated[kind], transparent=True)
+    return buffer.getvalue()
+
+
+def inlined(svg: bytes, name: str) -> str:
+    """Make a figure part of a page: its ink follows the page's, its ids are its own, and it shrinks with the page.
+
+    Args:
+        svg: As `saved` returns it.
+        name: The figure's.
+    """
+    text = svg.decode()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        r'<svg viewBox="\1" xmlns:xlink="http://www.w3.org/1999/xlink">',
+        text,
+        count=1,
+    )
+    for colour, variable in ((INK, "ink"), (GRID, "grid"), (PAPER, "paper")):
+        text = text.replace(colour, f"var(--{variable})")
+    return text
+
+
+def colours(answers: Answers) -> dict[str, str]:
+    """Give each arm its colour, the baseline grey.
+
+    Args:
+        answers: Of the sweep.
+    """
+    others = zip(answers.sweep.arms[1:], cycle(_COLOURS), strict=False)
+    return {answers.sweep.baseline.name: _BASELINE} | {arm.name: colour for arm, colour in others}
+
+
+def _arms(answers: Answers, figure: Figure) -> None:
+    _estimates(figure, answers.means, colours(answers), "SI-SDR improvement (dB)")
+
+
+def _differences(answers: Answers, figure: Figure) -> None:
+    found = {one.arm: one.found for one in answers.differences if one.found.seeds}
+    title = f"difference from {answers.sweep.baseline.name} (dB)"
+    axis = _estimates(figure, found, colours(answers), title)
+    axis.axvline(0, color=INK, linewidth=0.8, zorder=1)
+
+
+def _estimates(figure: Figure, found: dict[str, Estimate], colour: dict[str, str], title: str) -> Axes:
+    figure.set_size_inches(_WIDTH, 0.65 + 0.36 * len(found))
+    axis = figure.subplots()
+    for place, (name, one) in enumerate(found.items()):
+        _mark(axis, one, -place, colour[name])
+    axis.set(xlabel=title, ylim=(0.6 - len(found), 0.6))
+    axis.set_yticks([-place for place in range(len(found))], [_wrapped(name) for name in found])
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)
+    return axis
+
+
+def _mark(axis: Axes, found: Estimate, height: float, colour: str) -> None:
+    """Draw the interval as a line, the mean as a diamond, and every seed as a dot below them."""
+    if np.isfinite(found.low):
+        axis.plot([found.low, found.high], [height, height], color=colour, linewidth=1.6, solid_capstyle="butt")
+    axis.plot(found.mean, height, "D", color=colour, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.6)
+    dots = [height - 0.24] * len(found.each)
+    axis.plot(found.each, dots, "o", color=colour, markersize=3, alpha=0.75, markeredgewidth=0)
+
+
+def _groups(answers: Answers, figure: Figure) -> None:
+    figure.set_size_inches(_WIDTH, 0.75 + 0.3 * sum(len(by_arm) + 0.6 for by_arm in answers.groups.values()))
+    axis, colour, place = figure.subplots(), colours(answers), 0.0
+    for group, by_arm in answers.groups.items():
+        axis.text(0.0, place + 0.1, GROUPS.get(group, group), transform=axis.get_yaxis_transform(), style="italic")
+        for name, found in by_arm.items():
+            place -= 1
+            _mark(axis, found, place, colour[name])
+            axis.text(-0.02, place, _wrapped(name), transform=axis.get_yaxis_transform(), ha="right", va="center")
+        place -= 1.6
+    axis.set(xlabel="SI-SDR improvement (dB)", ylim=(place + 1, 0.9), yticks=[])
+
+
+def _curves_by_epoch(answers: Answers, figure: Figure) -> None:
+    _curves(answers, figure, "epoch", lambda arm: [run.history["epoch"].to_numpy(float) + 1 for run in _trained(arm)])
+
+
+def _curves_by_hour(answers: Answers, figure: Figure) -> None:
+    most = max(run.history["seconds"].sum() for arm in answers.sweep.arms for run in _trained(arm))
+    unit, size = ("hours", 3600) if most > 5400 else ("minutes", 60)
+    _curves(
+        answers, figure, unit, lambda arm: [run.history["seconds"].cumsum().to_numpy() / size for run in _trained(arm)]
+    )
+
+
+def _curves(answers: Answers, figure: Figure, unit: str, times: Callable[[Arm], list[np.ndarray]]) -> None:
+    """Draw the mean over seeds, a band from the lowest to the highest, and each seed as a hairline."""
+    figure.set_size_inches(_WIDTH, 2.7)
+    axis, colour = figure.subplots(), colours(answers)
+    for arm in answers.sweep.arms:
+        each = times(arm)
+        curves = [run.history["val/si_sdri"].to_numpy(float) for run in _trained(arm)]
+        if not each:
+            continue
+        for time, curve in zip(each, curves, strict=True):
+            axis.plot(time, curve, color=colour[arm.name], linewidth=0.5, alpha=0.6)
+        shared = np.linspace(max(time[0] for time in each), min(time[-1] for time in each), 200)
+        at = np.array([np.interp(shared, time, curve) for time, curve in zip(each, curves, strict=True)])
+        axis.fill_between(shared, at.min(0), at.max(0), color=colour[arm.name], alpha=0.18, linewidth=0)
+        axis.plot(shared, at.mean(0), color=colour[arm.name], linewidth=1.5, label=_wrapped(arm.name))
+    axis.set(xlabel=unit, ylabel="validation SI-SDRi (dB)")
+    axis.set_xlim(left=0)
+    axis.legend(loc="lower right")
+
+
+def _trained(arm: Arm) -> list:  # type: ignore[type-arg]
+    return [run for run in arm.runs if "val/si_sdri" in run.history and len(run.history)]
+
+
+def _input(answers: Answers, figure: Figure) -> None:
+    """Draw each mixture by its input's SI-SDR, and the mean in ten groups of equally many mixtures."""
+    figure.set_size_inches(_WIDTH, 2.7)
+    axis, colour = figure.subplots(), colours(answers)
+    for arm in answers.sweep.scored:
+        improved = arm.scores().mean(0)
+        start = arm.scores(column="si_sdr").mean(0) - improved
+        axis.plot(start, improved, ".", color=colour[arm.name], markersize=1.5, alpha=0.25, rasterized=True)
+        parts = [part for part in np.array_split(np.argsort(start), 10) if len(part)]
+        means = np.array([[start[part].mean(), improved[part].mean()] for part in parts]).T
+        axis.plot(*means, "o-", color=colour[arm.name], markersize=3, linewidth=1.2, label=_wrapped(arm.name))
+    axis.set(xlabel="SI-SDR of the input (dB)", ylabel="SI-SDR improvement (dB)")
+    axis.legend()
+
+
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, 24, break_on_hyphens=False)) or name
