@@ -62,15 +62,24 @@ def answer(sweep: Sweep) -> Answers:
 def time_to(run: Run, level: float) -> tuple[float, float]:
     """Return after how many epochs and seconds a run's validation SI-SDRi first reaches a level; NaN if it never does.
 
+    Between two epochs it is taken to rise in a straight line.
+
     Args:
         run: With its history.
         level: dB.
     """
-    reached = run.history["val/si_sdri"] >= level if "val/si_sdri" in run.history else np.array([False])
-    if not reached.any():
+    curve = _curve(run)
+    if len(curve) == 0 or not np.nanmax(curve) >= level:
         return np.nan, np.nan
-    first = int(np.argmax(reached))
-    return first + 1.0, float(run.history["seconds"].iloc[: first + 1].sum())
+    first = int(np.argmax(curve >= level))
+    ends = [max(0, first - 1), first]  # an epoch's figure is that at its end
+    epochs = float(np.interp(level, curve[ends], np.add(ends, 1)))
+    seconds = np.concatenate([[0.0], run.history["seconds"].cumsum()])
+    return epochs, float(np.interp(epochs, np.arange(len(seconds)), seconds))
+
+
+def _curve(run: Run) -> np.ndarray:
+    return run.history["val/si_sdri"].to_numpy(float) if "val/si_sdri" in run.history else np.array([])
 
 
 def _with_group(sweep: Sweep, group: str) -> list[Arm]:
@@ -95,11 +104,10 @@ def _common_seeds(some: Sequence[Run], others: Sequence[Run]) -> list[int]:
 
 def _levels(runs: Sequence[Run]) -> list[float]:
     """Choose up to five round levels, from what every run passes after its first epoch up to what the best reaches."""
-    curves = [run.history["val/si_sdri"].dropna() for run in runs if "val/si_sdri" in run.history]
-    curves = [curve for curve in curves if len(curve)]
+    curves = [curve for run in runs if np.isfinite(curve := _curve(run)).any()]
     if not curves:
         return []
-    start, end = max(curve.iloc[0] for curve in curves), max(curve.max() for curve in curves)
+    start, end = np.nanmax([curve[0] for curve in curves]), max(np.nanmax(curve) for curve in curves)
     step = next((step for step in (0.5, 1.0, 2.0, 5.0) if (end - start) / step < 5), 10.0)
     return [float(level) for level in np.arange(np.floor(start / step) * step + step, end, step)]
 
@@ -151,7 +159,7 @@ def _times(arm: Arm, level: float) -> dict[str, object]:
     row = {"level (dB)": level, "arm": arm.name, "runs that reach it": f"{reached.sum()} of {len(reached)}"}
     for name, values in (("epochs", epochs[reached]), ("minutes", seconds[reached] / 60)):
         row |= {f"{name}, median": np.median(values) if len(values) else np.nan}
-        row |= {f"{name}, range": f"{values.min():.4g} to {values.max():.4g}" if len(values) else ""}
+        row |= {f"{name}, range": f"{values.min():.3g} to {values.max():.3g}" if len(values) else ""}
     return row
 
 

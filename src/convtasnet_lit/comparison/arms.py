@@ -187,7 +187,7 @@ def _notes_of(run: Run) -> list[str]:
     elif run.scores.empty:
         notes.append(f"{run.folder}: evaluated, but no mixture has a finite SI-SDRi; it is left out")
     if "val/loss" in run.history and run.history["val/loss"].notna().any():
-        best = int(run.history.loc[run.history["val/loss"].idxmin(), "epoch"])
+        best = int(run.history["epoch"].iloc[np.nanargmin(run.history["val/loss"])])
         scored = run.evaluation.get("epoch", best)
         if Path(str(run.evaluation.get("checkpoint"))).name == "best.ckpt" and scored != best:
             notes.append(f"{run.folder}: epoch {scored + 1} was evaluated, but {best + 1} is the best; evaluate again")

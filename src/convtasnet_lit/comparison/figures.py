@@ -3,8 +3,9 @@
 import io
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from itertools import cycle
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,7 @@ INK, GRID, PAPER = "#23262b", "#d5d8dc", "#fefefe"  # the page's style sheet giv
 _BASELINE = "#7b838d"
 _COLOURS = ("#2f74c0", "#d1642c", "#2c9a6b", "#a9569b", "#b5912b", "#4aa3b8", "#c0485a", "#7566c4")
 _WIDTH = 3.5  # inches: a column of IEEE's two
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -156,6 +157,9 @@ def _groups(answers: Answers, figure: Figure) -> None:
             axis.text(-0.02, place, _wrapped(name), transform=axis.get_yaxis_transform(), ha="right", va="center")
         place -= 1.6
     axis.set(xlabel="SI-SDR improvement (dB)", ylim=(place + 1, 0.9), yticks=[])
+    seeds = [one for by_arm in answers.groups.values() for found in by_arm.values() for one in found.each]
+    margin = max(1.0, np.ptp(seeds))  # a pair of few speakers may have an interval of 40 dB
+    axis.set_xlim(min(seeds) - margin, max(seeds) + margin)
 
 
 def _curves_by_epoch(answers: Answers, figure: Figure) -> None:
@@ -201,7 +205,7 @@ def _input(answers: Answers, figure: Figure) -> None:
     for arm in answers.sweep.scored:
         improved = arm.scores().mean(0)
         start = arm.scores(column="si_sdr").mean(0) - improved
-        axis.plot(start, improved, ".", color=colour[arm.name], markersize=1.5, alpha=0.25, rasterized=True)
+        axis.scatter(start, improved, 2.5, colour[arm.name], alpha=0.5, linewidth=0, rasterized=True)
         parts = [part for part in np.array_split(np.argsort(start), 10) if len(part)]
         means = np.array([[start[part].mean(), improved[part].mean()] for part in parts]).T
         axis.plot(*means, "o-", color=colour[arm.name], markersize=3, linewidth=1.2, label=_wrapped(arm.name))

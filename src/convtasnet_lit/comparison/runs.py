@@ -18,8 +18,8 @@ from convtasnet_lit.errors import InputError
 METRIC = "si_sdri"
 EVALUATION = "evaluation-test"
 # settings that change no result, and those that tell seeds apart
-_IGNORED = ("name", "seed", "resume", "metrics", "logger.", "data.store", "data.num_workers", "data.download")
-_IGNORED += ("trainer.progress_bar",)
+_IGNORED: tuple[str, ...] = ("name", "seed", "resume", "metrics", "logger.", "data.store", "data.download")
+_IGNORED += ("data.num_workers", "trainer.progress_bar")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Run:
         history: One row an epoch; empty if no epoch ended.
         evaluation: What `metrics.json` holds; empty if the run was not evaluated.
         scores: One row a test mixture; empty if the run was not evaluated.
+        recorded: What W&B noted of code and machine; empty if it did not log the run.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Run:
     history: pd.DataFrame
     evaluation: Mapping[str, Any]
     scores: pd.DataFrame
+    recorded: Mapping[str, Any]
 
     @cached_property
     def test_list(self) -> str:
@@ -67,15 +69,16 @@ def read_run(folder: Path) -> Run:
     history = _read(folder / "history.csv", _table, pd.DataFrame())
     evaluation = _read(folder / EVALUATION / "metrics.json", json.loads, {})
     scores = _read(folder / EVALUATION / "per_utterance.csv", _table, pd.DataFrame())
+    noted = sorted(folder.glob("wandb/*run-*/files/wandb-metadata.json"))  # one each time it was resumed
+    recorded = _read(noted[-1], json.loads, {}) if noted else {}
     missing = {"mixture", "group", "speaker_1", "sha256_1", METRIC} - set(scores.columns)
     if len(scores) and missing:
         raise InputError(f"{folder / EVALUATION}/per_utterance.csv: lacks {', '.join(sorted(missing))}; evaluate again")
     if len(scores):
         scores = scores.set_index("mixture").replace([np.inf, -np.inf], np.nan)
         scores = scores if scores[METRIC].notna().any() else pd.DataFrame()
-    return Run(
-        folder, int(config.get("seed", 0)), chosen.get("ablation", "baseline"), settings, history, evaluation, scores
-    )
+    seed, ablation = int(config.get("seed", 0)), chosen.get("ablation", "baseline")
+    return Run(folder, seed, ablation, settings, history, evaluation, scores, recorded)
 
 
 def run_folders(folders: Sequence[Path]) -> list[Path]:

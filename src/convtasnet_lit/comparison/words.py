@@ -7,7 +7,7 @@ import pandas as pd
 from convtasnet_lit.comparison.answers import Answers, Comparison
 from convtasnet_lit.comparison.statistics import LEVEL, Estimate, sign_test_floor
 
-NARROWEST = 1 - LEVEL
+SMALL = 1 - LEVEL
 
 
 def statements(answers: Answers) -> list[str]:
@@ -39,29 +39,29 @@ def statement(comparison: Comparison, baseline: str, count: int) -> str:
         >>> statement(Comparison("relu", Estimate(-0.1, -0.5, 0.3, 0.6, 3, ()), 0.6), "sigmoid", 1)
         'relu and sigmoid: no difference can be told: -0.10 dB [-0.50, 0.30], 3 seeds'
     """
-    found, is_ratio = comparison.found, comparison.level > 0
-    pair, what = f"{comparison.arm} and {baseline}", ""
-    if is_ratio:
-        what = f" in epochs to {comparison.level:g} dB"
-        figure = f"{found.mean:.2f} times as many {bracket(found)}, {_seeds(found)}".replace(" ,", ",")
-        more, less = "needs more epochs than", "needs fewer epochs than"
-    else:
-        figure = f"{printed(found, ' dB', signed=True)}, {_seeds(found)}"
-        more, less = "over", "under"
+    found, level, pair = comparison.found, comparison.level, f"{comparison.arm} and {baseline}"
+    figure, more, less, neutral, what, end = f"{printed(found, ' dB', signed=True)}", "over", "under", 0.0, "", ""
+    if level:
+        figure, neutral = f"{printed(found, ' times the epochs')}", 1.0
+        more, less, what, end = "later than", "sooner than", f" in the epochs to {level:g} dB", f" at {level:g} dB"
+    figure = f"{figure}, {found.seeds} seed{'s' * (found.seeds != 1)}"
     if found.seeds == 0:
-        return f"{pair}: not compared{what}, as they have no seed in common"
+        return f"{pair}: nothing can be told{what}, as they have no seed in common"
     if math.isnan(found.low):
-        return f"{pair}: no difference can be told{what}, for want of an interval: {figure}"
+        return f"{pair}: nothing can be told{what}, as {_without_interval(comparison)}: {figure}"
     low, high = outward(found)
-    neutral = 1.0 if is_ratio else 0.0
     if low <= neutral <= high:
         return f"{pair}: no difference can be told{what}: {figure}"
-    if comparison.p_holm >= NARROWEST:
-        chance = f"one of {count} comparisons may look so by chance (p = {comparison.p_holm:.2f} by Holm)"
+    if comparison.p_holm >= SMALL:
+        chance = f"as one of {count} comparisons it may be chance (p = {comparison.p_holm:.2f} by Holm)"
         return f"{pair}: no difference is claimed{what}: {figure}; {chance}"
-    verb = more if low > neutral else less
-    reaches = f" to reach {comparison.level:g} dB" if is_ratio else ""
-    return f"{comparison.arm} {verb} {baseline}{reaches}: {figure}"
+    return f"{comparison.arm} {more if low > neutral else less} {baseline}{end}: {figure}"
+
+
+def _without_interval(comparison: Comparison) -> str:
+    if comparison.found.seeds == 1:
+        return "one seed shows no spread"
+    return "all seeds agree to the digit" if comparison.level else "any two test mixtures share a voice"
 
 
 def caution(answers: Answers) -> str:
@@ -72,11 +72,11 @@ def caution(answers: Answers) -> str:
     """
     seeds = max((one.found.seeds for one in answers.differences), default=0)
     floor = sign_test_floor(seeds) if seeds else 0.0
-    if floor <= NARROWEST:
+    if floor <= SMALL:
         return ""
     return (
-        f"With {seeds} seeds an exact sign test cannot go below p = {floor:g}, even if all agree. The intervals "
-        "are narrower than that because they take the scores of seeds and of voices to be normally distributed."
+        f"An exact sign test over {seeds} seeds cannot go below p = {floor:g}, even where all agree. Where an interval "
+        "says more, it rests on taking the effects of seeds and voices to be normally distributed."
     )
 
 
@@ -124,9 +124,10 @@ def readable(table: pd.DataFrame, signed: bool = False) -> pd.DataFrame:
     """
     shown = table.copy()
     if {"mean", "low", "high"} <= set(shown.columns):
-        found = [Estimate(*row, math.nan, 0, ()) for row in shown[["mean", "low", "high"]].to_numpy(float)]
+        rows = shown[["mean", "low", "high"]].to_numpy(float)
+        found = [Estimate(mean, low, high, math.nan, 0, ()) for mean, low, high in rows]
         title = "difference (dB) [95 %]" if signed else "SI-SDRi (dB) [95 %]"
-        shown.insert(shown.columns.get_loc("mean"), title, [printed(one, "", signed) for one in found])
+        shown.insert(list(shown).index("mean"), title, [printed(one, "", signed) for one in found])
         shown = shown.drop(columns=["mean", "low", "high"])
     return shown.map(_cell)
 
@@ -135,7 +136,3 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:g}" if value.is_integer() else f"{value:.3g}"
     return "" if value is None else str(value)
-
-
-def _seeds(found: Estimate) -> str:
-    return "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
