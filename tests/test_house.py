@@ -28,6 +28,7 @@ ROOMS = [
     "inference",
     "evaluation",
     "exporting",
+    "comparison",
     "doors",
     "door",
 ]
@@ -36,6 +37,7 @@ DOORS = {"prepare", "train", "evaluate", "diagnose", "plan_memory"} | {
     "stream",
     "publish",
     "export",
+    "report",
 }
 
 

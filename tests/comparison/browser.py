@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ _FLAGS = "--headless --no-sandbox --disable-gpu --disable-background-networking 
 class Page:
     """One page; what it fetched and complained about is kept in `events`."""
 
-    def __init__(self, reading: int, writing: int) -> None:
+    def __init__(self, reader: FileIO, writing: int) -> None:
         self.events: list[dict[str, Any]] = []
-        self._reader, self._writing, self._number = os.fdopen(reading, "rb", 0), writing, 0
+        self._reader, self._writing, self._number = reader, writing, 0
         self._unread, self._session = b"", ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -87,9 +88,11 @@ def opened(profile: Path) -> Iterator[Page]:
     )
     os.close(to_read[1])
     os.close(to_write[0])
+    reader = os.fdopen(to_read[0], "rb", 0)
     try:
-        yield Page(to_read[0], to_write[1])
+        yield Page(reader, to_write[1])
     finally:
         process.terminate()
         process.wait()
         os.close(to_write[1])
+        reader.close()

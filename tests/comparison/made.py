@@ -33,7 +33,7 @@ def write_run(
         group, _, name = key.rpartition(".")
         (config[group] if group else config)[name] = value
     (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([*overrides, f"seed={seed}"]))
     history(gain, seed, epochs).to_csv(folder / "history.csv", index=False)
     evaluation = folder / "evaluation-test"

@@ -24,10 +24,8 @@ def test_arms_are_runs_that_differ_in_their_seed_alone(tmp_path: Path) -> None:
     write_sweep(tmp_path, {"sigmoid": 0.0, "relu": 0.5})
     write_run(tmp_path / "relu-9", 9, 0.5, (), {"model.mask_activation": "relu", "data.num_workers": 7, "name": "x"})
     sweep = read_sweep([tmp_path, tmp_path / "relu-0"])
-    assert {arm.name: [run.seed for run in arm.runs] for arm in sweep.arms} == {
-        "relu": [0, 1, 2, 9],
-        "sigmoid": [0, 1, 2],
-    }
+    seeds = {arm.name: [run.seed for run in arm.runs] for arm in sweep.arms}
+    assert seeds == {"relu": [0, 1, 2, 9], "sigmoid": [0, 1, 2]}
     assert sweep.differing == ["model.mask_activation"]
     assert not sweep.notes
 
@@ -105,7 +103,7 @@ def test_another_test_list_is_never_compared(tmp_path: Path) -> None:
     assert not answers.differences and not answers.speed
     assert any(note.startswith("relu: scored on another test list") for note in sweep.notes)
     write_run(tmp_path / "sigmoid-8", 8, 0.5, (), {"model.mask_activation": "sigmoid"}, test_list=1)
-    with pytest.raises(InputError, match=r"sigmoid-0 and .*sigmoid-8: one arm on two test lists"):
+    with pytest.raises(InputError, match=r"sigmoid-. and .*sigmoid-8: one arm on two test lists"):
         read_sweep([tmp_path])
 
 
@@ -138,5 +136,5 @@ def test_a_level_is_reached_between_the_epochs_around_it(tmp_path: Path) -> None
     table = {"epoch": [0, 1, 2, 3], "seconds": [10.0, 20.0, 30.0, 40.0], "val/si_sdri": [2.0, 4.0, 3.0, 8.0]}
     pd.DataFrame(table).to_csv(run / "history.csv", index=False)
     reached = [time_to(read_run(run), level) for level in (1.0, 3.0, 4.0, 5.5, 9.0)]
-    assert reached[:4] == pytest.approx([(1, 10), (1.5, 20), (2, 30), (3.5, 80)])
-    assert np.isnan(reached[4]).all()
+    expected = [(1, 10), (1.5, 20), (2, 30), (3.5, 80), (np.nan, np.nan)]
+    assert np.array(reached) == pytest.approx(np.array(expected), nan_ok=True)

@@ -55,7 +55,7 @@ def answer(sweep: Sweep) -> Answers:
     groups = {name: {arm.name: _mean_of_group(arm, name) for arm in _with_group(sweep, name)} for name in names}
     differences = [Comparison(arm.name, _difference(arm, sweep.baseline), np.nan) for arm in sweep.others]
     levels = _levels([run for arm in sweep.arms for run in arm.runs])
-    speed = [found for arm in sweep.arms[1:] if (found := _speed(arm, sweep.baseline, levels))]
+    speed = [found for arm in sweep.others if (found := _speed(arm, sweep.baseline, levels))]
     return Answers(sweep, means, groups, _adjusted(differences), levels, _adjusted(speed))
 
 

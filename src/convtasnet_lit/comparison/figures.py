@@ -4,6 +4,7 @@ import io
 import re
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -13,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convtasnet_lit.comparison.answers import GROUPS, Answers
-from convtasnet_lit.comparison.arms import Arm
 from convtasnet_lit.comparison.statistics import Estimate
 
 INK, GRID, PAPER = "#23262b", "#d5d8dc", "#fefefe"  # the page's style sheet gives each a dark twin
@@ -57,8 +57,8 @@ def draw(answers: Answers) -> dict[str, Figure]:
         drawn["differences"] = _differences
     if len(answers.groups) > 1:
         drawn["groups"] = _groups
-    if answers.levels:
-        drawn |= {"curves-by-epoch": _curves_by_epoch, "curves-by-hour": _curves_by_hour}
+    if any("val/si_sdri" in run.history for arm in answers.sweep.arms for run in arm.runs):
+        drawn |= {"curves-by-epoch": partial(_curves, unit="epochs"), "curves-by-hour": partial(_curves, unit="hours")}
     if all("si_sdr" in run.scores for arm in answers.sweep.scored for run in arm.scored):
         drawn["input"] = _input
     figures = {}
@@ -162,40 +162,26 @@ def _groups(answers: Answers, figure: Figure) -> None:
     axis.set_xlim(min(seeds) - margin, max(seeds) + margin)
 
 
-def _curves_by_epoch(answers: Answers, figure: Figure) -> None:
-    _curves(answers, figure, "epoch", lambda arm: [run.history["epoch"].to_numpy(float) + 1 for run in _trained(arm)])
-
-
-def _curves_by_hour(answers: Answers, figure: Figure) -> None:
-    most = max(run.history["seconds"].sum() for arm in answers.sweep.arms for run in _trained(arm))
-    unit, size = ("hours", 3600) if most > 5400 else ("minutes", 60)
-    _curves(
-        answers, figure, unit, lambda arm: [run.history["seconds"].cumsum().to_numpy() / size for run in _trained(arm)]
-    )
-
-
-def _curves(answers: Answers, figure: Figure, unit: str, times: Callable[[Arm], list[np.ndarray]]) -> None:
+def _curves(answers: Answers, figure: Figure, unit: str) -> None:
     """Draw the mean over seeds, a band from the lowest to the highest, and each seed as a hairline."""
     figure.set_size_inches(_WIDTH, 2.7)
-    axis, colour = figure.subplots(), colours(answers)
-    for arm in answers.sweep.arms:
-        each = times(arm)
-        curves = [run.history["val/si_sdri"].to_numpy(float) for run in _trained(arm)]
-        if not each:
+    axis = figure.subplots()
+    for arm, colour in zip(answers.sweep.arms, colours(answers).values(), strict=True):
+        histories = [run.history for run in arm.runs if "val/si_sdri" in run.history]
+        curves = [history["val/si_sdri"].to_numpy(float) for history in histories]
+        hours = [history["seconds"].cumsum().to_numpy() / 3600 for history in histories]
+        times = hours if unit == "hours" else [history["epoch"].to_numpy(float) + 1 for history in histories]
+        if not curves:
             continue
-        for time, curve in zip(each, curves, strict=True):
-            axis.plot(time, curve, color=colour[arm.name], linewidth=0.5, alpha=0.6)
-        shared = np.linspace(max(time[0] for time in each), min(time[-1] for time in each), 200)
-        at = np.array([np.interp(shared, time, curve) for time, curve in zip(each, curves, strict=True)])
-        axis.fill_between(shared, at.min(0), at.max(0), color=colour[arm.name], alpha=0.18, linewidth=0)
-        axis.plot(shared, at.mean(0), color=colour[arm.name], linewidth=1.5, label=_wrapped(arm.name))
+        for time, curve in zip(times, curves, strict=True):
+            axis.plot(time, curve, color=colour, linewidth=0.5, alpha=0.6)
+        shared = np.linspace(max(time[0] for time in times), min(time[-1] for time in times), 200)
+        at = np.array([np.interp(shared, time, curve) for time, curve in zip(times, curves, strict=True)])
+        axis.fill_between(shared, at.min(0), at.max(0), color=colour, alpha=0.18, linewidth=0)
+        axis.plot(shared, at.mean(0), color=colour, linewidth=1.5, label=_wrapped(arm.name))
     axis.set(xlabel=unit, ylabel="validation SI-SDRi (dB)")
     axis.set_xlim(left=0)
     axis.legend(loc="lower right")
-
-
-def _trained(arm: Arm) -> list:  # type: ignore[type-arg]
-    return [run for run in arm.runs if "val/si_sdri" in run.history and len(run.history)]
 
 
 def _input(answers: Answers, figure: Figure) -> None:

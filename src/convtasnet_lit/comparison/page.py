@@ -1,6 +1,7 @@
 """The report as files: one page that needs nothing else, and its figures and tables to be used elsewhere."""
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -67,7 +68,11 @@ def markdown(table: pd.DataFrame, title: str) -> str:
         table: Its cells are text.
         title: Set above it.
     """
-    rows = [list(table), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    rows: list[Iterable[object]] = [
+        list(table),
+        ["---"] * len(table.columns),
+        *table.itertuples(index=False, name=None),
+    ]
     lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([f"{title}:", "", *lines, ""])
 
@@ -80,13 +85,8 @@ def latex(table: pd.DataFrame, title: str, name: str) -> str:
         title: The caption.
         name: The label is `tab:NAME`.
     """
-    escaped = table.map(_escaped).rename(columns=_escaped)
-    return str(escaped.to_latex(index=False, caption=_escaped(title), label=f"tab:{name}"))
-
-
-def _escaped(text: str) -> str:
-    words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(words.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
+    title = title.replace("%", r"\%")
+    return str(table.to_latex(index=False, escape=True, caption=title, label=f"tab:{name}"))
 
 
 def origin(sweep: Sweep) -> pd.DataFrame:
@@ -96,7 +96,6 @@ def origin(sweep: Sweep) -> pd.DataFrame:
         sweep: The arms.
     """
     runs = [run for arm in sweep.arms for run in arm.runs]
-    packages = ("numpy", "scipy", "matplotlib")
     notes = [run.recorded for run in runs]
     facts: dict[str, list[str]] = {
         "corpus": [f"{run.settings.get('data.corpus')} at {run.settings.get('data.sample_rate')} Hz" for run in runs],
@@ -107,9 +106,8 @@ def origin(sweep: Sweep) -> pd.DataFrame:
         "machine of the training": [each.get("gpu") or each.get("host", "") for each in notes],
     }
     rows = [{"fact": fact, "value": _joined(values)} for fact, values in facts.items()]
-    here = f"convtasnet_lit {__version__}, Python {platform.python_version()}, " + ", ".join(
-        f"{name} {version(name)}" for name in packages
-    )
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "matplotlib"))
+    here = f"convtasnet_lit {__version__}, Python {platform.python_version()}, {versions}"
     return pd.DataFrame([*rows, {"fact": "this report", "value": here}])
 
 
