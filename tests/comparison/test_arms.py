@@ -1,5 +1,6 @@
 """Runs are put together by what they are, and what cannot be compared is refused or said."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from convtasnet_lit.comparison.answers import answer, time_to
 from convtasnet_lit.comparison.arms import read_sweep
 from convtasnet_lit.comparison.runs import read_run
 from convtasnet_lit.errors import InputError
-from tests.comparison.made import MIXTURES, write_run, write_sweep
+from tests.comparison.made import MIXTURES, SPEAKERS, write_run, write_sweep
 
 
 def change_scores(run: Path, rows: list[int], value: object) -> None:
@@ -37,7 +38,7 @@ def test_arms_are_called_by_their_ablation_where_that_tells_them_apart(tmp_path:
     assert [arm.name for arm in read_sweep([tmp_path]).arms] == ["baseline", "before"]
     write_run(tmp_path / "c", 0, 0.0, (), {"optimizer.lr": 0.01})
     names = {arm.name for arm in read_sweep([tmp_path]).arms}
-    assert "model.mask_activation=relu, data.normalize=True, optimizer.lr=0.01" in names
+    assert "relu, normalize=True, lr=0.01" in names
 
 
 def test_the_baseline_is_the_one_asked_for(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_a_mixture_without_a_score_leaves_every_run_and_is_told(tmp_path: Path, 
     sweep = read_sweep([tmp_path])
     assert all(len(arm.mixtures) == MIXTURES - 2 and 3 not in arm.mixtures for arm in sweep.arms)
     (note,) = sweep.notes
-    assert "relu-1: 2 of 40 mixtures have no score" in note
+    assert f"relu-1: 2 of {MIXTURES} mixtures have no score" in note
 
 
 def test_a_run_without_any_score_is_left_out_and_told(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_missing_and_outdated_evaluations_and_single_seeds_are_told(tmp_path: Pa
     history.to_csv(tmp_path / "a" / "history.csv", index=False)
     notes = read_sweep([tmp_path]).notes
     assert len(notes) == 3
-    assert "a: epoch 12 was evaluated, but 3 is the best" in notes[0]
+    assert re.search(r"a: epoch \d+ was evaluated, but 3 is the best", notes[0])
     assert "b: not evaluated; python -m convtasnet_lit.evaluate checkpoint=" in notes[1]
     assert notes[2].startswith("baseline: one seed; it has no interval")
 
@@ -128,7 +129,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_speakers_named_like_numbers_stay_names(tmp_path: Path) -> None:
     scores = read_run(write_run(tmp_path / "a")).scores
-    assert set(scores["speaker_1"]) <= {f"{speaker:03d}" for speaker in range(8)}
+    assert set(scores["speaker_1"]) <= {f"{speaker:03d}" for speaker in range(SPEAKERS)}
 
 
 def test_a_level_is_reached_between_the_epochs_around_it(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_difference_is_claimed_only_where_the_printed_interval_leaves_zero_out
 def test_what_holm_does_not_bear_is_not_claimed() -> None:
     line = said(0.1, 0.7, 0.09, count=4)
     assert line.startswith("relu and sigmoid: no difference is claimed: +0.40 dB [0.10, 0.70], 3 seeds")
-    assert "one of 4 comparisons" in line and "p = 0.09" in line
+    assert "one of 4 comparisons" in line and "p = 0.090" in line
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,6 @@ def test_intervals_are_rounded_outward_and_means_have_no_negative_zero() -> None
 
 
 def test_tables_show_the_mean_with_its_interval_and_leave_unknown_cells_empty() -> None:
-    table = pd.DataFrame({"arm": ["a"], "mean": [1.0], "low": [NAN], "high": [NAN], "p (Holm)": [NAN]})
+    table = pd.DataFrame({"arm": ["a", "b"], "mean": [1.0, NAN], "low": NAN, "high": NAN, "p (Holm)": NAN})
     shown = readable(table, signed=True)
-    assert shown.to_numpy().tolist() == [["a", "+1.00", ""]]
+    assert shown.to_numpy().tolist() == [["a", "+1.00", ""], ["b", "", ""]]

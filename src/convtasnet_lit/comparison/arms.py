@@ -132,10 +132,14 @@ def _names(arms: Sequence[Sequence[Run]]) -> list[str]:
     if len(set(ablations)) == len(arms):
         return ablations
     keys = _differing([arm[0].settings for arm in arms])
-    values = [[arm[0].settings.get(key) for key in keys] for arm in arms]
-    if len(keys) == 1 and all(isinstance(value, str) for (value,) in values):
-        return [str(value) for (value,) in values]
-    return [", ".join(f"{key}={value}" for key, value in zip(keys, each, strict=True)) for each in values]
+    values = [[(key, arm[0].settings.get(key)) for key in keys] for arm in arms]
+    short = [
+        ", ".join(value if isinstance(value, str) else f"{key.rpartition('.')[2]}={value}" for key, value in each)
+        for each in values
+    ]
+    if len(set(short)) == len(arms):
+        return short
+    return [", ".join(f"{key}={value}" for key, value in each) for each in values]
 
 
 def _common_mixtures(scored: Sequence[Run]) -> tuple[dict[str, pd.Index], list[str]]:

@@ -120,13 +120,13 @@ def _arms(answers: Answers, figure: Figure) -> None:
 
 def _differences(answers: Answers, figure: Figure) -> None:
     found = {one.arm: one.found for one in answers.differences if one.found.seeds}
-    title = f"difference from {answers.sweep.baseline.name} (dB)"
-    axis = _estimates(figure, found, colours(answers), title)
+    axis = _estimates(figure, found, colours(answers), "difference from the baseline (dB)")
     axis.axvline(0, color=INK, linewidth=0.8, zorder=1)
 
 
 def _estimates(figure: Figure, found: dict[str, Estimate], colour: dict[str, str], title: str) -> Axes:
-    figure.set_size_inches(_WIDTH, 0.65 + 0.36 * len(found))
+    lines = max(_wrapped(name).count("\n") for name in found)
+    figure.set_size_inches(_WIDTH, 0.65 + (0.36 + 0.08 * lines) * len(found))
     axis = figure.subplots()
     for place, (name, one) in enumerate(found.items()):
         _mark(axis, one, -place, colour[name])
@@ -181,7 +181,8 @@ def _curves(answers: Answers, figure: Figure, unit: str) -> None:
         axis.plot(shared, at.mean(0), color=colour, linewidth=1.5, label=_wrapped(arm.name))
     axis.set(xlabel=unit, ylabel="validation SI-SDRi (dB)")
     axis.set_xlim(left=0)
-    axis.legend(loc="lower right")
+    axis.locator_params(axis="x", nbins=6)
+    _legend(figure, axis)
 
 
 def _input(answers: Answers, figure: Figure) -> None:
@@ -196,7 +197,17 @@ def _input(answers: Answers, figure: Figure) -> None:
         means = np.array([[start[part].mean(), improved[part].mean()] for part in parts]).T
         axis.plot(*means, "o-", color=colour[arm.name], markersize=3, linewidth=1.2, label=_wrapped(arm.name))
     axis.set(xlabel="SI-SDR of the input (dB)", ylabel="SI-SDR improvement (dB)")
-    axis.legend()
+    _legend(figure, axis)
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    """Name the curves: in the frame where there are few, else below it."""
+    count = len(axis.get_legend_handles_labels()[1])
+    if count > 4:
+        figure.set_size_inches(_WIDTH, 2.7 + 0.28 * -(-count // 2))
+        figure.legend(loc="outside lower center", ncols=2)
+    elif count:
+        axis.legend()
 
 
 def _wrapped(name: str) -> str:

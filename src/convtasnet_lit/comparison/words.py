@@ -53,7 +53,7 @@ def statement(comparison: Comparison, baseline: str, count: int) -> str:
     if low <= neutral <= high:
         return f"{pair}: no difference can be told{what}: {figure}"
     if comparison.p_holm >= SMALL:
-        chance = f"as one of {count} comparisons it may be chance (p = {comparison.p_holm:.2f} by Holm)"
+        chance = f"as one of {count} comparisons it may be chance (p = {comparison.p_holm:.3f} by Holm)"
         return f"{pair}: no difference is claimed{what}: {figure}; {chance}"
     return f"{comparison.arm} {more if low > neutral else less} {baseline}{end}: {figure}"
 
@@ -92,6 +92,8 @@ def printed(found: Estimate, unit: str = "", signed: bool = False) -> str:
         >>> printed(Estimate(7.123, 6.999, 7.241, 0.0, 3, ()))
         '7.12 [6.99, 7.25]'
     """
+    if math.isnan(found.mean):
+        return ""
     mean = f"{round(found.mean, 2) + 0.0:{'+' if signed else ''}.2f}{unit}"
     return f"{mean} {bracket(found)}".strip()
 
