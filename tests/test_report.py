@@ -18,7 +18,7 @@ from tests.comparison.made import write_sweep
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
     """A report of three arms and three seeds, and what it said."""
     folder = tmp_path_factory.mktemp("report")
-    runs = write_sweep(folder / "runs", {"sigmoid": 0.0, "relu": 0.5, "<softmax> & 50%": -0.05}, examples=3)
+    runs = write_sweep(folder / "runs", {"sigmoid": 0.0, "relu": 0.5, "<softmax> & $5$_%": -0.05}, examples=3)
     return report.report([runs], folder / "out", "sigmoid"), folder / "out"
 
 
@@ -28,7 +28,7 @@ def test_the_words_are_those_of_the_figures(made: tuple[list[str], Path]) -> Non
     low, high = table.loc["relu", ["low", "high"]]
     assert re.fullmatch(r"relu over sigmoid: \+0\.5\d dB \[0\.\d\d, 0\.\d\d\], 3 seeds", said[1])
     assert 0 < low < 0.5 < high and f"{table.loc['relu', 'mean']:+.2f} dB" in said[1]
-    assert said[0].startswith("<softmax> & 50% and sigmoid: no difference can be told")
+    assert said[0].startswith("<softmax> & $5$_% and sigmoid: no difference can be told")
     assert any("cannot go below p = 0.25" in line for line in said)
 
 
@@ -56,7 +56,7 @@ def test_the_page_needs_nothing_else_and_says_what_is_not_known(made: tuple[list
     page = (made[1] / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
     assert sources and all(source.startswith(("data:", "#")) for source in sources)
-    assert "<softmax>" not in page and "&lt;softmax&gt; &amp; 50%" in page
+    assert "<softmax>" not in page and "&lt;softmax&gt; &amp; $5$_%" in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)

@@ -118,9 +118,15 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (run / "evaluation-test" / "metrics.json").write_text('{"checkpoint": ')
     with pytest.raises(InputError, match=r"metrics.json: cannot be read, perhaps cut short"):
         read_sweep([run])
-    (run / "evaluation-test" / "metrics.json").write_text("{}")
+    (run / "evaluation-test" / "metrics.json").write_text("[]")
+    with pytest.raises(InputError, match=r"metrics.json: not as training and evaluation write it"):
+        read_sweep([run])
+    (run / "evaluation-test" / "metrics.json").write_text('{"epoch": null, "checkpoint": "best.ckpt"}')
+    assert not [note for note in read_sweep([run]).notes if "evaluated" in note]
     (run / "evaluation-test" / "per_utterance.csv").write_text("mixture,group,si_sdr\n0,FM,1.0\n")
-    with pytest.raises(InputError, match=r"per_utterance.csv: lacks sha256_1, si_sdri, speaker_1"):
+    with pytest.raises(
+        InputError, match=r"per_utterance.csv: lacks level_db_1, samples, sha256_1, si_sdri, speaker_1;"
+    ):
         read_sweep([run])
     (run / "evaluation-test" / "per_utterance.csv").unlink()
     with pytest.raises(InputError, match=r"no run of the baseline has scores; .*checkpoint=.*a$"):

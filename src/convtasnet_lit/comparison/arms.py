@@ -14,7 +14,7 @@ from convtasnet_lit.comparison.runs import METRIC, Run, read_run, run_folders
 from convtasnet_lit.errors import InputError, require
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arm:
     """Runs that differ in nothing but their seed.
 
@@ -192,7 +192,7 @@ def _notes_of(run: Run) -> list[str]:
         notes.append(f"{run.folder}: evaluated, but no mixture has a finite SI-SDRi; it is left out")
     if "val/loss" in run.history and run.history["val/loss"].notna().any():
         best = int(run.history["epoch"].iloc[np.nanargmin(run.history["val/loss"])])
-        scored = run.evaluation.get("epoch", best)
-        if Path(str(run.evaluation.get("checkpoint"))).name == "best.ckpt" and scored != best:
+        scored = run.evaluation.get("epoch")
+        if Path(str(run.evaluation.get("checkpoint"))).name == "best.ckpt" and scored not in (None, best):
             notes.append(f"{run.folder}: epoch {scored + 1} was evaluated, but {best + 1} is the best; evaluate again")
     return notes

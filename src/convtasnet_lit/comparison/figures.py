@@ -23,6 +23,7 @@ _WIDTH = 3.5  # inches: a column of IEEE's two
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8,
+    "text.parse_math": False,  # an arm may be called $x
     "axes.titlesize": 8,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -104,23 +105,19 @@ def inlined(svg: bytes, name: str) -> str:
     return text
 
 
-def colours(answers: Answers) -> dict[str, str]:
-    """Give each arm its colour, the baseline grey.
-
-    Args:
-        answers: Of the sweep.
-    """
+def _colours(answers: Answers) -> dict[str, str]:
+    """Give each arm its colour, the baseline grey."""
     others = zip(answers.sweep.arms[1:], cycle(_COLOURS), strict=False)
     return {answers.sweep.baseline.name: _BASELINE} | {arm.name: colour for arm, colour in others}
 
 
 def _arms(answers: Answers, figure: Figure) -> None:
-    _estimates(figure, answers.means, colours(answers), "SI-SDR improvement (dB)")
+    _estimates(figure, answers.means, _colours(answers), "SI-SDR improvement (dB)")
 
 
 def _differences(answers: Answers, figure: Figure) -> None:
     found = {one.arm: one.found for one in answers.differences if one.found.seeds}
-    axis = _estimates(figure, found, colours(answers), "difference from the baseline (dB)")
+    axis = _estimates(figure, found, _colours(answers), "difference from the baseline (dB)")
     axis.axvline(0, color=INK, linewidth=0.8, zorder=1)
 
 
@@ -148,7 +145,7 @@ def _mark(axis: Axes, found: Estimate, height: float, colour: str) -> None:
 
 def _groups(answers: Answers, figure: Figure) -> None:
     figure.set_size_inches(_WIDTH, 0.75 + 0.3 * sum(len(by_arm) + 0.6 for by_arm in answers.groups.values()))
-    axis, colour, place = figure.subplots(), colours(answers), 0.0
+    axis, colour, place = figure.subplots(), _colours(answers), 0.0
     for group, by_arm in answers.groups.items():
         axis.text(0.0, place + 0.1, GROUPS.get(group, group), transform=axis.get_yaxis_transform(), style="italic")
         for name, found in by_arm.items():
@@ -166,7 +163,7 @@ def _curves(answers: Answers, figure: Figure, unit: str) -> None:
     """Draw the mean over seeds, a band from the lowest to the highest, and each seed as a hairline."""
     figure.set_size_inches(_WIDTH, 2.7)
     axis = figure.subplots()
-    for arm, colour in zip(answers.sweep.arms, colours(answers).values(), strict=True):
+    for arm, colour in zip(answers.sweep.arms, _colours(answers).values(), strict=True):
         histories = [run.history for run in arm.runs if "val/si_sdri" in run.history]
         curves = [history["val/si_sdri"].to_numpy(float) for history in histories]
         hours = [history["seconds"].cumsum().to_numpy() / 3600 for history in histories]
@@ -188,7 +185,7 @@ def _curves(answers: Answers, figure: Figure, unit: str) -> None:
 def _input(answers: Answers, figure: Figure) -> None:
     """Draw each mixture by its input's SI-SDR, and the mean in ten groups of equally many mixtures."""
     figure.set_size_inches(_WIDTH, 2.7)
-    axis, colour = figure.subplots(), colours(answers)
+    axis, colour = figure.subplots(), _colours(answers)
     for arm in answers.sweep.scored:
         improved = arm.scores().mean(0)
         start = arm.scores(column="si_sdr").mean(0) - improved

@@ -48,26 +48,20 @@ def files(answers: Answers) -> dict[str, bytes]:
     Raises:
         InputError: An example's audio is damaged.
     """
-    found = tables(answers) | {"mixtures": ranked(answers.sweep), "origin": origin(answers.sweep)}
+    found = tables(answers) | {"mixtures": ranked(answers.sweep), "origin": _origin(answers.sweep)}
     shown = {name: readable(table, signed=name == "differences") for name, table in found.items()}
     figures = draw(answers)
     made = {f"figures/{name}.{kind}": saved(figures[name], kind) for name in figures for kind in ("svg", "pdf")}
     for name, table in shown.items():
         made[f"tables/{name}.csv"] = found[name].to_csv(index=False).encode()
-        made[f"tables/{name}.md"] = markdown(table, TITLES[name]).encode()
-        made[f"tables/{name}.tex"] = latex(table, TITLES[name], name).encode()
+        made[f"tables/{name}.md"] = _markdown(table, TITLES[name]).encode()
+        made[f"tables/{name}.tex"] = _latex(table, TITLES[name], name).encode()
     inline = {name: inlined(made[f"figures/{name}.svg"], name) for name in figures}
     made["report.html"] = _page(answers, shown, inline).encode()
     return made
 
 
-def markdown(table: pd.DataFrame, title: str) -> str:
-    """Write a table of text as Markdown.
-
-    Args:
-        table: Its cells are text.
-        title: Set above it.
-    """
+def _markdown(table: pd.DataFrame, title: str) -> str:
     rows: list[Iterable[object]] = [
         list(table),
         ["---"] * len(table.columns),
@@ -77,24 +71,14 @@ def markdown(table: pd.DataFrame, title: str) -> str:
     return "\n".join([f"{title}:", "", *lines, ""])
 
 
-def latex(table: pd.DataFrame, title: str, name: str) -> str:
-    """Write a table of text as LaTeX, for booktabs.
-
-    Args:
-        table: Its cells are text.
-        title: The caption.
-        name: The label is `tab:NAME`.
-    """
+def _latex(table: pd.DataFrame, title: str, name: str) -> str:
+    """Write a table for booktabs, to be cited as `tab:NAME`."""
     title = title.replace("%", r"\%")
     return str(table.to_latex(index=False, escape=True, caption=title, label=f"tab:{name}"))
 
 
-def origin(sweep: Sweep) -> pd.DataFrame:
-    """List what the runs say of data, code and machines, and what they do not say.
-
-    Args:
-        sweep: The arms.
-    """
+def _origin(sweep: Sweep) -> pd.DataFrame:
+    """List what the runs say of data, code and machines, and what they do not say."""
     runs = [run for arm in sweep.arms for run in arm.runs]
     notes = [run.recorded for run in runs]
     facts: dict[str, list[str]] = {

@@ -17,12 +17,13 @@ from convtasnet_lit.errors import InputError
 
 METRIC = "si_sdri"
 EVALUATION = "evaluation-test"
+_LIST_COLUMNS = ("mixture", "group", "samples", "speaker_1", "sha256_1", "level_db_1")
 # settings that change no result, and those that tell seeds apart
 _IGNORED: tuple[str, ...] = ("name", "seed", "resume", "metrics", "logger.", "data.store", "data.download")
 _IGNORED += ("data.num_workers", "trainer.progress_bar")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run's folder as training and evaluation left it.
 
@@ -71,9 +72,8 @@ def read_run(folder: Path) -> Run:
     scores = _read(folder / EVALUATION / "per_utterance.csv", _table, pd.DataFrame())
     noted = sorted(folder.glob("wandb/*run-*/files/wandb-metadata.json"))  # one each time it was resumed
     recorded = _read(noted[-1], json.loads, {}) if noted else {}
-    missing = {"mixture", "group", "speaker_1", "sha256_1", METRIC} - set(scores.columns)
-    if len(scores) and missing:
-        raise InputError(f"{folder / EVALUATION}/per_utterance.csv: lacks {', '.join(sorted(missing))}; evaluate again")
+    _require_columns(folder / "history.csv", history, {"epoch", "seconds"})
+    _require_columns(folder / EVALUATION / "per_utterance.csv", scores, {*_LIST_COLUMNS, METRIC})
     if len(scores):
         scores = scores.set_index("mixture").replace([np.inf, -np.inf], np.nan)
         scores = scores if scores[METRIC].notna().any() else pd.DataFrame()
@@ -104,9 +104,17 @@ def _read(path: Path, parse: Callable[[str], Any], missing: Any) -> Any:
     if not path.is_file():
         return missing
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        content = parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read, perhaps cut short: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, type(missing)):
+        raise InputError(f"{path}: not as training and evaluation write it")
+    return content
+
+
+def _require_columns(path: Path, table: pd.DataFrame, names: set[str]) -> None:
+    if missing := names - set(table.columns) if len(table) else None:
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; they are written by training and evaluation")
 
 
 def _table(text: str) -> pd.DataFrame:

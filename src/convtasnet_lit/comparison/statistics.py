@@ -62,7 +62,7 @@ def estimate(values: np.ndarray, voices: np.ndarray) -> Estimate:
         return Estimate(mean, np.nan, np.nan, np.nan, seeds, tuple(each.tolist()))
     own_robust, own_apart, _ = mixture_variance(values - values.mean(0), voices)
     test = max(0.0, robust - own_robust / (seeds - 1), (apart - own_apart / (seeds - 1)) / 2)
-    reach = half_width(float(each.var(ddof=1)) / seeds, seeds - 1, test, freedom)
+    reach = _half_width(float(each.var(ddof=1)) / seeds, seeds - 1, test, freedom)
     width = reach(1 - LEVEL)
     return Estimate(mean, mean - width, mean + width, _p_value(mean, reach), seeds, tuple(each.tolist()))
 
@@ -97,14 +97,10 @@ def mixture_variance(values: np.ndarray, voices: np.ndarray) -> tuple[float, flo
     return float(robust), float(apart), float(np.trace(form) ** 2 / (form**2).sum())
 
 
-def half_width(seeds: float, seeds_freedom: float, test: float, test_freedom: float) -> Callable[[float], float]:
+def _half_width(seeds: float, seeds_freedom: float, test: float, test_freedom: float) -> Callable[[float], float]:
     """Return the half-width of the interval as a function of the probability that is left outside.
 
-    Args:
-        seeds: Variance of the mean from seeds.
-        seeds_freedom: Its degrees of freedom.
-        test: Variance of the mean from test mixtures.
-        test_freedom: Its degrees of freedom.
+    Of the variances of the mean from seeds and from test mixtures, each with its degrees of freedom.
     """
     total = max(seeds + test, np.finfo(float).tiny)
     freedom = 1 / max((seeds / total) ** 2 / seeds_freedom + (test / total) ** 2 / test_freedom, 1e-9)

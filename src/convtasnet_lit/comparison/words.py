@@ -95,15 +95,7 @@ def printed(found: Estimate, unit: str = "", signed: bool = False) -> str:
     if math.isnan(found.mean):
         return ""
     mean = f"{round(found.mean, 2) + 0.0:{'+' if signed else ''}.2f}{unit}"
-    return f"{mean} {bracket(found)}".strip()
-
-
-def bracket(found: Estimate) -> str:
-    """Write an interval rounded outward to two places; nothing if there is none."""
-    if math.isnan(found.low):
-        return ""
-    low, high = outward(found)
-    return f"[{low:.2f}, {high:.2f}]"
+    return mean if math.isnan(found.low) else f"{mean} [{outward(found)[0]:.2f}, {outward(found)[1]:.2f}]"
 
 
 def outward(found: Estimate) -> tuple[float, float]:
