@@ -1,17 +1,23 @@
 """The report's door: its files, their figures, and the page in a browser."""
 
+import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+import yaml
 
 from convtasnet_lit import report
+from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MaskActivation, plain
+from convtasnet_lit.evaluate import evaluate
 from tests.comparison.browser import CHROMIUM, opened
 from tests.comparison.made import write_sweep
+from tests.runs import write_run as write_trained
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +118,20 @@ def test_help_loads_neither_torch_nor_matplotlib() -> None:
     code = "import sys, convtasnet_lit.report as r; r.arguments(); print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_evaluation_writes_is_what_the_report_reads(config: Config, tmp_path: Path) -> None:
+    for name, seed in (("relu", 0), ("relu", 1), ("sigmoid", 0), ("sigmoid", 1)):
+        settings = replace(config, seed=seed, model=replace(config.model, mask_activation=MaskActivation[name]))
+        run = write_trained(settings, tmp_path / f"{name}-{seed}")
+        (run / "history.csv").unlink()  # of the fixture's own making
+        (run / ".hydra").mkdir()
+        (run / ".hydra" / "config.yaml").write_text(yaml.safe_dump(plain(settings)))
+        evaluate(EvaluateConfig(str(run), accelerator=Accelerator.cpu, examples=1))
+    report.report([tmp_path], tmp_path / "out", "sigmoid")
+    runs = pd.read_csv(tmp_path / "out" / "tables" / "runs.csv")
+    metrics = json.loads((tmp_path / runs["folder"][0] / "evaluation-test" / "metrics.json").read_text())
+    assert runs["SI-SDRi (dB)"][0] == pytest.approx(metrics["scores"]["all"]["si_sdri"]["mean"], abs=1e-6)
+    origin = (tmp_path / "out" / "tables" / "origin.md").read_text()
+    assert metrics["mixture_list"] in origin
+    assert (tmp_path / "out" / "report.html").read_text().count("<audio") == 3 + 2 * 2
