@@ -159,7 +159,7 @@ def _times(arm: Arm, level: float) -> dict[str, object]:
     row = {"level (dB)": level, "arm": arm.name, "runs that reach it": f"{reached.sum()} of {len(reached)}"}
     for name, values in (("epochs", epochs[reached]), ("minutes", seconds[reached] / 60)):
         row |= {f"{name}, median": np.median(values) if len(values) else np.nan}
-        row |= {f"{name}, range": f"{values.min():.3g} to {values.max():.3g}" if len(values) else ""}
+        row |= {f"{name}, range": f"{values.min():.2f} to {values.max():.2f}" if len(values) else ""}
     return row
 
 

@@ -83,7 +83,8 @@ def _origin(sweep: Sweep) -> pd.DataFrame:
     notes = [run.recorded for run in runs]
     facts: dict[str, list[str]] = {
         "corpus": [f"{run.settings.get('data.corpus')} at {run.settings.get('data.sample_rate')} Hz" for run in runs],
-        "test list (hash of utterances and levels)": [run.test_list if len(run.scores) else "" for run in runs],
+        "hash of the corpus": ["" for _ in runs],
+        "hash of the test list's recordings and levels": [run.test_list if len(run.scores) else "" for run in runs],
         "list written by evaluation": [str(run.evaluation.get("mixture_list", "")) for run in runs],
         "commit of the training": [each.get("git", {}).get("commit", "") for each in notes],
         "Python of the training": [each.get("python", "") for each in notes],

@@ -128,5 +128,5 @@ def readable(table: pd.DataFrame, signed: bool = False) -> pd.DataFrame:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:g}" if value.is_integer() else f"{value:.3g}"
+        return "" if math.isnan(value) else f"{value:g}" if value.is_integer() else f"{value:#.3g}".rstrip(".")
     return "" if value is None else str(value)
