@@ -35,6 +35,7 @@ ROOMS = [
     "inference",
     "evaluation",
     "exporting",
+    "comparison",
     "studies",
     "command_line",
     "doors",

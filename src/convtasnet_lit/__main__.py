@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a network",
     "search": "find settings with a low validation loss",
     "evaluate": "score a network on unseen speakers",
+    "report": "compare runs with intervals, on one page",
     "diagnose": "check data, model and metrics before a training",
     "plan_memory": "say what a training step takes, without a GPU",
     "prepare": "read and store a corpus",

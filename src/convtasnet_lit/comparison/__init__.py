@@ -1,0 +1,1 @@
+"""Runs compared: arms, intervals, figures, and the page that shows them."""

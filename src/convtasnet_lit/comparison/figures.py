@@ -1,0 +1,211 @@
+"""The figures, each one column of a paper wide, which is also a telephone's width."""
+
+import io
+import re
+import textwrap
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from convtasnet_lit.comparison.answers import GROUPS, Answers
+from convtasnet_lit.comparison.statistics import Estimate
+
+INK, GRID, PAPER = "#23262b", "#d5d8dc", "#fefefe"  # the page's style sheet gives each a dark twin
+_BASELINE = "#7b838d"
+_COLOURS = ("#2f74c0", "#d1642c", "#2c9a6b", "#a9569b", "#b5912b", "#4aa3b8", "#c0485a", "#7566c4")
+_WIDTH = 3.5  # inches: a column of IEEE's two
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "text.parse_math": False,  # an arm may be called $x
+    "axes.titlesize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.2,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "convtasnet_lit",
+    "pdf.fonttype": 42,
+}
+
+
+def draw(answers: Answers) -> dict[str, Figure]:
+    """Draw what a sweep answers, a figure by name; what there is no data for is left out.
+
+    Args:
+        answers: What was found.
+    """
+    drawn: dict[str, Callable[[Answers, Figure], None]] = {"arms": _arms}
+    if answers.differences:
+        drawn["differences"] = _differences
+    if len(answers.groups) > 1:
+        drawn["groups"] = _groups
+    if any("val/si_sdri" in run.history for arm in answers.sweep.arms for run in arm.runs):
+        drawn |= {"curves-by-epoch": partial(_curves, unit="epochs"), "curves-by-hour": partial(_curves, unit="hours")}
+    if all("si_sdr" in run.scores for arm in answers.sweep.scored for run in arm.scored):
+        drawn["input"] = _input
+    figures = {}
+    with matplotlib.rc_context(_STYLE):
+        for name, fill in drawn.items():
+            figures[name] = Figure(layout="constrained")
+            fill(answers, figures[name])
+    return figures
+
+
+def saved(figure: Figure, kind: str) -> bytes:
+    """Return a figure as a file; the same figure gives the same bytes.
+
+    Args:
+        figure: Of `draw`.
+        kind: `svg` or `pdf`.
+    """
+    buffer = io.BytesIO()
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format=kind, metadata=dated[kind], transparent=True)
+    return buffer.getvalue()
+
+
+def inlined(svg: bytes, name: str) -> str:
+    """Make a figure part of a page: its ink follows the page's, its ids are its own, and it shrinks with the page.
+
+    Args:
+        svg: As `saved` returns it.
+        name: The figure's.
+    """
+    text = svg.decode()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        r'<svg viewBox="\1" xmlns:xlink="http://www.w3.org/1999/xlink">',
+        text,
+        count=1,
+    )
+    for colour, variable in ((INK, "ink"), (GRID, "grid"), (PAPER, "paper")):
+        text = text.replace(colour, f"var(--{variable})")
+    return text
+
+
+def _colours(answers: Answers) -> dict[str, str]:
+    """Give each arm its colour, the baseline grey."""
+    others = zip(answers.sweep.arms[1:], cycle(_COLOURS), strict=False)
+    return {answers.sweep.baseline.name: _BASELINE} | {arm.name: colour for arm, colour in others}
+
+
+def _arms(answers: Answers, figure: Figure) -> None:
+    _estimates(figure, answers.means, _colours(answers), "SI-SDR improvement (dB)")
+
+
+def _differences(answers: Answers, figure: Figure) -> None:
+    found = {one.arm: one.found for one in answers.differences if one.found.seeds}
+    axis = _estimates(figure, found, _colours(answers), "difference from the baseline (dB)")
+    axis.axvline(0, color=INK, linewidth=0.8, zorder=1)
+
+
+def _estimates(figure: Figure, found: dict[str, Estimate], colour: dict[str, str], title: str) -> Axes:
+    lines = max(_wrapped(name).count("\n") for name in found)
+    figure.set_size_inches(_WIDTH, 0.65 + (0.36 + 0.08 * lines) * len(found))
+    axis = figure.subplots()
+    for place, (name, one) in enumerate(found.items()):
+        _mark(axis, one, -place, colour[name])
+    axis.set(xlabel=title, ylim=(0.6 - len(found), 0.6))
+    axis.set_yticks([-place for place in range(len(found))], [_wrapped(name) for name in found])
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)
+    return axis
+
+
+def _mark(axis: Axes, found: Estimate, height: float, colour: str) -> None:
+    """Draw the interval as a line, the mean as a diamond, and every seed as a dot below them."""
+    if np.isfinite(found.low):
+        axis.plot([found.low, found.high], [height, height], color=colour, linewidth=1.6, solid_capstyle="butt")
+    axis.plot(found.mean, height, "D", color=colour, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.6)
+    dots = [height - 0.24] * len(found.each)
+    axis.plot(found.each, dots, "o", color=colour, markersize=3, alpha=0.75, markeredgewidth=0)
+
+
+def _groups(answers: Answers, figure: Figure) -> None:
+    figure.set_size_inches(_WIDTH, 0.75 + 0.3 * sum(len(by_arm) + 0.6 for by_arm in answers.groups.values()))
+    axis, colour, place = figure.subplots(), _colours(answers), 0.0
+    for group, by_arm in answers.groups.items():
+        axis.text(0.0, place + 0.1, GROUPS.get(group, group), transform=axis.get_yaxis_transform(), style="italic")
+        for name, found in by_arm.items():
+            place -= 1
+            _mark(axis, found, place, colour[name])
+            axis.text(-0.02, place, _wrapped(name), transform=axis.get_yaxis_transform(), ha="right", va="center")
+        place -= 1.6
+    axis.set(xlabel="SI-SDR improvement (dB)", ylim=(place + 1, 0.9), yticks=[])
+    seeds = [one for by_arm in answers.groups.values() for found in by_arm.values() for one in found.each]
+    margin = max(1.0, np.ptp(seeds))  # a pair of few speakers may have an interval of 40 dB
+    axis.set_xlim(min(seeds) - margin, max(seeds) + margin)
+
+
+def _curves(answers: Answers, figure: Figure, unit: str) -> None:
+    """Draw the mean over seeds, a band from the lowest to the highest, and each seed as a hairline."""
+    figure.set_size_inches(_WIDTH, 2.7)
+    axis = figure.subplots()
+    for arm, colour in zip(answers.sweep.arms, _colours(answers).values(), strict=True):
+        histories = [run.history for run in arm.runs if "val/si_sdri" in run.history]
+        curves = [history["val/si_sdri"].to_numpy(float) for history in histories]
+        hours = [history["seconds"].cumsum().to_numpy() / 3600 for history in histories]
+        times = hours if unit == "hours" else [history["epoch"].to_numpy(float) + 1 for history in histories]
+        if not curves:
+            continue
+        for time, curve in zip(times, curves, strict=True):
+            axis.plot(time, curve, color=colour, linewidth=0.5, alpha=0.6)
+        shared = np.linspace(max(time[0] for time in times), min(time[-1] for time in times), 200)
+        at = np.array([np.interp(shared, time, curve) for time, curve in zip(times, curves, strict=True)])
+        axis.fill_between(shared, at.min(0), at.max(0), color=colour, alpha=0.18, linewidth=0)
+        axis.plot(shared, at.mean(0), color=colour, linewidth=1.5, label=_wrapped(arm.name))
+    axis.set(xlabel=unit, ylabel="validation SI-SDRi (dB)")
+    axis.set_xlim(left=0)
+    axis.locator_params(axis="x", nbins=6)
+    _legend(figure, axis)
+
+
+def _input(answers: Answers, figure: Figure) -> None:
+    """Draw each mixture by its input's SI-SDR, and the mean in ten groups of equally many mixtures."""
+    figure.set_size_inches(_WIDTH, 2.7)
+    axis, colour = figure.subplots(), _colours(answers)
+    for arm in answers.sweep.scored:
+        improved = arm.scores().mean(0)
+        start = arm.scores(column="si_sdr").mean(0) - improved
+        axis.scatter(start, improved, 2.5, colour[arm.name], alpha=0.5, linewidth=0, rasterized=True)
+        parts = [part for part in np.array_split(np.argsort(start), 10) if len(part)]
+        means = np.array([[start[part].mean(), improved[part].mean()] for part in parts]).T
+        axis.plot(*means, "o-", color=colour[arm.name], markersize=3, linewidth=1.2, label=_wrapped(arm.name))
+    axis.set(xlabel="SI-SDR of the input (dB)", ylabel="SI-SDR improvement (dB)")
+    _legend(figure, axis)
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    """Name the curves: in the frame where there are few, else below it."""
+    count = len(axis.get_legend_handles_labels()[1])
+    if count > 4:
+        figure.set_size_inches(_WIDTH, 2.7 + 0.28 * -(-count // 2))
+        figure.legend(loc="outside lower center", ncols=2)
+    elif count:
+        axis.legend()
+
+
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, 24, break_on_hyphens=False)) or name

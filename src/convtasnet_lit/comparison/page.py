@@ -1,0 +1,121 @@
+"""The report as files: one page that needs nothing else, and its figures and tables to be used elsewhere."""
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from convtasnet_lit import __version__
+from convtasnet_lit.comparison.answers import Answers, tables
+from convtasnet_lit.comparison.arms import Sweep
+from convtasnet_lit.comparison.figures import draw, inlined, saved
+from convtasnet_lit.comparison.listening import examples, ranked
+from convtasnet_lit.comparison.words import caution, readable, statements
+
+TITLES = {
+    "arms": "SI-SDR improvement of each arm on the test speakers, with its 95 % interval",
+    "differences": "Differences from the baseline on the same mixtures and seeds",
+    "groups": "SI-SDR improvement by who speaks",
+    "levels": "Training until the validation SI-SDRi first reaches a level",
+    "settings": "What the configurations differ in",
+    "runs": "The runs",
+    "mixtures": "The mixtures that were separated worst and best; SI-SDRi in dB, a mean over seeds",
+    "origin": "Where the figures come from",
+}
+CAPTIONS = {
+    "arms": "SI-SDR improvement on the test speakers. Diamond: mean. Line: 95 % interval. Dots: seeds.",
+    "differences": "Difference from the baseline, paired by mixture and seed. Line: 95 % interval. Dots: seeds.",
+    "groups": "The same by who speaks; intervals that leave the frame are in the table.",
+    "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin.",
+    "curves-by-hour": "The same by the time it took on the machine that each run had.",
+    "input": "Improvement by how hard the mixture was. Points: mixtures, mean over seeds. Line: means of tenths.",
+}
+
+
+def files(answers: Answers) -> dict[str, bytes]:
+    """Make everything a report consists of.
+
+    Args:
+        answers: What was found.
+
+    Returns:
+        Contents by path: `report.html`, `figures/NAME.svg` and `.pdf`, `tables/NAME.csv`, `.md` and `.tex`.
+
+    Raises:
+        InputError: An example's audio is damaged.
+    """
+    found = tables(answers) | {"mixtures": ranked(answers.sweep), "origin": _origin(answers.sweep)}
+    shown = {name: readable(table, signed=name == "differences") for name, table in found.items()}
+    figures = draw(answers)
+    made = {f"figures/{name}.{kind}": saved(figures[name], kind) for name in figures for kind in ("svg", "pdf")}
+    for name, table in shown.items():
+        made[f"tables/{name}.csv"] = found[name].to_csv(index=False).encode()
+        made[f"tables/{name}.md"] = _markdown(table, TITLES[name]).encode()
+        made[f"tables/{name}.tex"] = _latex(table, TITLES[name], name).encode()
+    inline = {name: inlined(made[f"figures/{name}.svg"], name) for name in figures}
+    made["report.html"] = _page(answers, shown, inline).encode()
+    return made
+
+
+def _markdown(table: pd.DataFrame, title: str) -> str:
+    rows: list[Iterable[object]] = [
+        list(table),
+        ["---"] * len(table.columns),
+        *table.itertuples(index=False, name=None),
+    ]
+    lines = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([f"{title}:", "", *lines, ""])
+
+
+def _latex(table: pd.DataFrame, title: str, name: str) -> str:
+    """Write a table for booktabs, to be cited as `tab:NAME`."""
+    title = title.replace("%", r"\%")
+    return str(table.to_latex(index=False, escape=True, caption=title, label=f"tab:{name}"))
+
+
+def _origin(sweep: Sweep) -> pd.DataFrame:
+    """List what the runs say of data, code and machines, and what they do not say."""
+    runs = [run for arm in sweep.arms for run in arm.runs]
+    notes = [run.recorded for run in runs]
+    facts: dict[str, list[str]] = {
+        "corpus": [f"{run.settings.get('data.corpus')} at {run.settings.get('data.sample_rate')} Hz" for run in runs],
+        "hash of the corpus": ["" for _ in runs],
+        "hash of the test list's recordings and levels": [run.test_list if len(run.scores) else "" for run in runs],
+        "list written by evaluation": [str(run.evaluation.get("mixture_list", "")) for run in runs],
+        "commit of the training": [each.get("git", {}).get("commit", "") for each in notes],
+        "Python of the training": [each.get("python", "") for each in notes],
+        "machine of the training": [each.get("gpu") or each.get("host", "") for each in notes],
+    }
+    rows = [{"fact": fact, "value": _joined(values)} for fact, values in facts.items()]
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "matplotlib"))
+    here = f"convtasnet_lit {__version__}, Python {platform.python_version()}, {versions}"
+    return pd.DataFrame([*rows, {"fact": "this report", "value": here}])
+
+
+def _joined(values: list[str]) -> str:
+    missing = sum(not value for value in values)
+    told = ", ".join(dict.fromkeys(value for value in values if value))
+    if not told:
+        return "not recorded by any run"
+    return f"{told} (not recorded by {missing} of {len(values)} runs)" if missing else told
+
+
+def _page(answers: Answers, shown: dict[str, pd.DataFrame], figures: dict[str, str]) -> str:
+    here = FileSystemLoader(Path(__file__).parent)
+    template = Environment(loader=here, autoescape=True, undefined=StrictUndefined).get_template("page.html")
+    return template.render(
+        baseline=answers.sweep.baseline.name,
+        statements=statements(answers),
+        caution=caution(answers),
+        notes=answers.sweep.notes,
+        figures=figures,
+        captions=CAPTIONS,
+        tables=shown,
+        titles=TITLES,
+        examples=examples(answers.sweep),
+        config=yaml.safe_dump(dict(answers.sweep.baseline.runs[0].settings), sort_keys=False),
+    )

@@ -1,0 +1,133 @@
+"""Runs, read from the folders that training and evaluation left behind."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from convtasnet_lit.errors import InputError
+
+METRIC = "si_sdri"
+EVALUATION = "evaluation-test"
+_LIST_COLUMNS = ("mixture", "group", "samples", "speaker_1", "sha256_1", "level_db_1")
+# settings that change no result, and those that tell seeds apart
+_IGNORED: tuple[str, ...] = ("name", "seed", "resume", "metrics", "logger.", "data.store", "data.download")
+_IGNORED += ("data.num_workers", "trainer.progress_bar")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run's folder as training and evaluation left it.
+
+    Args:
+        folder: Where it lies.
+        seed: Its seed.
+        ablation: The arm of `conf/ablation` it was started with.
+        settings: By full key, without those that change no result.
+        history: One row an epoch; empty if no epoch ended.
+        evaluation: What `metrics.json` holds; empty if the run was not evaluated.
+        scores: One row a test mixture; empty if the run was not evaluated.
+        recorded: What W&B noted of code and machine; empty if it did not log the run.
+    """
+
+    folder: Path
+    seed: int
+    ablation: str
+    settings: Mapping[str, Any]
+    history: pd.DataFrame
+    evaluation: Mapping[str, Any]
+    scores: pd.DataFrame
+    recorded: Mapping[str, Any]
+
+    @cached_property
+    def test_list(self) -> str:
+        """A hash of which utterances were mixed, and at which levels."""
+        columns = self.scores.filter(regex="^(samples|sha256_|level_db_)")
+        return sha256(columns.to_csv().encode()).hexdigest()[:12]
+
+
+def read_run(folder: Path) -> Run:
+    """Read the folder of one run.
+
+    Args:
+        folder: It holds `.hydra/config.yaml`; history and evaluation may be missing.
+
+    Raises:
+        InputError: A file in it is damaged.
+    """
+    config = _flat(_read(folder / ".hydra" / "config.yaml", yaml.safe_load, {}))
+    overrides = _read(folder / ".hydra" / "overrides.yaml", yaml.safe_load, [])
+    chosen = dict(str(line).split("=", 1) for line in overrides if "=" in str(line))
+    settings = {key: value for key, value in config.items() if not key.startswith(_IGNORED)}
+    history = _read(folder / "history.csv", _table, pd.DataFrame())
+    evaluation = _read(folder / EVALUATION / "metrics.json", json.loads, {})
+    scores = _read(folder / EVALUATION / "per_utterance.csv", _table, pd.DataFrame())
+    noted = sorted(folder.glob("wandb/*run-*/files/wandb-metadata.json"))  # one each time it was resumed
+    recorded = _read(noted[-1], json.loads, {}) if noted else {}
+    _require_columns(folder / "history.csv", history, {"epoch", "seconds"})
+    _require_columns(folder / EVALUATION / "per_utterance.csv", scores, {*_LIST_COLUMNS, METRIC})
+    if len(scores):
+        scores = scores.set_index("mixture").replace([np.inf, -np.inf], np.nan)
+        scores = scores if scores[METRIC].notna().any() else pd.DataFrame()
+    seed, ablation = int(config.get("seed", 0)), chosen.get("ablation", "baseline")
+    return Run(folder, seed, ablation, settings, history, evaluation, scores, recorded)
+
+
+def run_folders(folders: Sequence[Path]) -> list[Path]:
+    """List the runs among folders and those directly inside them, each once.
+
+    Args:
+        folders: Runs, or folders of runs.
+
+    Raises:
+        InputError: There is no run.
+    """
+    found: dict[Path, Path] = {}  # each once, however often it is named
+    for folder in folders:
+        inside = [folder, *sorted(folder.glob("*/"))]
+        here = [path for path in inside if (path / ".hydra" / "config.yaml").is_file()]
+        if not here:
+            raise InputError(f"{folder}: neither a run nor a folder of runs: no .hydra/config.yaml")
+        found |= {path.resolve(): path for path in here if path.resolve() not in found}
+    return list(found.values())
+
+
+def _read(path: Path, parse: Callable[[str], Any], missing: Any) -> Any:
+    if not path.is_file():
+        return missing
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read, perhaps cut short: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, type(missing)):
+        raise InputError(f"{path}: not as training and evaluation write it")
+    return content
+
+
+def _require_columns(path: Path, table: pd.DataFrame, names: set[str]) -> None:
+    if missing := names - set(table.columns) if len(table) else None:
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; they are written by training and evaluation")
+
+
+def _table(text: str) -> pd.DataFrame:
+    names = [
+        f"{column}_{source}" for column in ("speaker", "utterance", "sha256", "level_db") for source in range(1, 6)
+    ]
+    words = dict.fromkeys(["group", *names], str)  # a speaker is called 001, or NA
+    table = pd.read_csv(StringIO(text), dtype=words, keep_default_na=False, na_values=["", "nan"])
+    return table.fillna({name: "" for name in words if name in table})
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

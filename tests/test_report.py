@@ -1,0 +1,137 @@
+"""The report's door: its files, their figures, and the page in a browser."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+import yaml
+
+from convtasnet_lit import report
+from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MaskActivation, plain
+from convtasnet_lit.evaluate import evaluate
+from tests.comparison.browser import CHROMIUM, opened
+from tests.comparison.made import write_sweep
+from tests.runs import write_run as write_trained
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """A report of three arms and three seeds, and what it said."""
+    folder = tmp_path_factory.mktemp("report")
+    runs = write_sweep(folder / "runs", {"sigmoid": 0.0, "relu": 0.5, "<softmax> & $5$_%": -0.05}, examples=3)
+    return report.report([runs], folder / "out", "sigmoid"), folder / "out"
+
+
+def test_the_words_are_those_of_the_figures(made: tuple[list[str], Path]) -> None:
+    said, out = made
+    table = pd.read_csv(out / "tables" / "differences.csv").set_index("arm")
+    low, high = table.loc["relu", ["low", "high"]]
+    assert re.fullmatch(r"relu over sigmoid: \+0\.5\d dB \[0\.\d\d, 0\.\d\d\], 3 seeds", said[1])
+    assert 0 < low < 0.5 < high and f"{table.loc['relu', 'mean']:+.2f} dB" in said[1]
+    assert said[0].startswith("<softmax> & $5$_% and sigmoid: no difference can be told")
+    assert any("cannot go below p = 0.25" in line for line in said)
+
+
+def test_tables_and_figures_can_be_used_elsewhere(made: tuple[list[str], Path]) -> None:
+    out = made[1]
+    names = {path.stem for path in (out / "tables").iterdir()}
+    assert names == {"arms", "differences", "groups", "levels", "settings", "runs", "mixtures", "origin"}
+    for name in names:
+        assert len(pd.read_csv(out / "tables" / f"{name}.csv"))
+        lines = (out / "tables" / f"{name}.md").read_text().splitlines()[2:]
+        assert len({line.count(" | ") for line in lines}) == 1
+        text = (out / "tables" / f"{name}.tex").read_text()
+        assert re.search(r"(?<!\\)[%$#_]", text.replace(f"\\label{{tab:{name}}}", "")) is None
+    figures = {path.stem for path in (out / "figures").iterdir()}
+    assert figures == {"arms", "differences", "groups", "curves-by-epoch", "curves-by-hour", "input"}
+    for name in figures:
+        assert ElementTree.parse(out / "figures" / f"{name}.svg").getroot().tag.endswith("svg")
+        assert (out / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    runs = pd.read_csv(out / "tables" / "runs.csv")
+    scores = out.parent / "runs" / runs["folder"][0] / "evaluation-test" / "per_utterance.csv"
+    assert runs["SI-SDRi (dB)"][0] == pytest.approx(pd.read_csv(scores)["si_sdri"].mean())
+
+
+def test_the_page_needs_nothing_else_and_says_what_is_not_known(made: tuple[list[str], Path]) -> None:
+    page = (made[1] / "report.html").read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]{0,20})', page)
+    assert sources and all(source.startswith(("data:", "#")) for source in sources)
+    assert "<softmax>" not in page and "&lt;softmax&gt; &amp; $5$_%" in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+    assert "not recorded by any run" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1280, False)])
+def test_in_a_browser_players_play_and_nothing_is_fetched(
+    made: tuple[list[str], Path], tmp_path: Path, width: int, dark: bool
+) -> None:
+    with opened(tmp_path) as page:
+        page.open(made[1] / "report.html", width, dark)
+        assert page.ask("document.documentElement.scrollWidth") <= width
+        play = "a.muted = true; await a.play(); const seen = [a.duration, a.paused, a.error]; a.pause(); return seen"
+        players = page.ask(f"Promise.all([...document.querySelectorAll('audio')].map(async a => {{ {play} }}))")
+        assert len(players) == 3 * (3 + 3 * 2)
+        assert all(player == [2, False, None] for player in players)
+        pictures = page.ask("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        assert pictures
+        # what is read on a telephone: no text of a figure below 8 pixels, ink that stands out from the paper
+        smallest = "Math.min(...[...document.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height))"
+        assert page.ask(smallest) >= 8
+        ink, paper = (page.ask(f"getComputedStyle(document.body).{key}") for key in ("color", "backgroundColor"))
+        bright = [sum(map(int, re.findall(r"\d+", colour))) for colour in (ink, paper)]
+        assert (bright[0] - bright[1] > 400) if dark else (bright[1] - bright[0] > 400)
+        asked = {event["request"]["url"].partition(":")[0] for event in page.named("Network.requestWillBeSent")}
+        assert asked <= {"file", "data"}
+        assert not page.named("Log.entryAdded") and not page.named("Runtime.exceptionThrown")
+
+
+def test_the_door_says_one_line_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path / "none"), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as left:
+        report.main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ") and not (tmp_path / "out").exists()
+
+
+def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
+    runs = write_sweep(tmp_path / "runs", {"relu": 0.0}, seeds=1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    said = report.report([runs / "relu-0"], tmp_path / "out")
+    assert said[0].startswith("Nothing is compared") and said[1].startswith("note: baseline: one seed")
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    assert "there is nothing to hear" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_help_loads_neither_torch_nor_matplotlib() -> None:
+    code = "import sys, convtasnet_lit.report as r; r.arguments(); print({'torch', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_what_evaluation_writes_is_what_the_report_reads(config: Config, tmp_path: Path) -> None:
+    for name, seed in (("relu", 0), ("relu", 1), ("sigmoid", 0), ("sigmoid", 1)):
+        settings = replace(config, seed=seed, model=replace(config.model, mask_activation=MaskActivation[name]))
+        run = write_trained(settings, tmp_path / f"{name}-{seed}")
+        (run / "history.csv").unlink()  # of the fixture's own making
+        (run / ".hydra").mkdir()
+        (run / ".hydra" / "config.yaml").write_text(yaml.safe_dump(plain(settings)))
+        evaluate(EvaluateConfig(str(run), accelerator=Accelerator.cpu, examples=1))
+    report.report([tmp_path], tmp_path / "out", "sigmoid")
+    runs = pd.read_csv(tmp_path / "out" / "tables" / "runs.csv")
+    metrics = json.loads((tmp_path / runs["folder"][0] / "evaluation-test" / "metrics.json").read_text())
+    assert runs["SI-SDRi (dB)"][0] == pytest.approx(metrics["scores"]["all"]["si_sdri"]["mean"], abs=1e-6)
+    origin = (tmp_path / "out" / "tables" / "origin.md").read_text()
+    assert metrics["mixture_list"] in origin
+    assert (tmp_path / "out" / "report.html").read_text().count("<audio") == 3 + 2 * 2
