@@ -1,0 +1,1 @@
+"""What W&B and TensorBoard show of a run beside its curves."""

@@ -1,0 +1,67 @@
+"""A W&B workspace as code: curves by arm, final scores, sounds, what the runs differ in."""
+
+from pathlib import Path
+from typing import Any
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import written_whole
+
+LEVEL = "val/si_sdri"
+
+
+def make_workspace(entity: str, project: str, groupby: str) -> Any:
+    """Lay out the workspace of a project.
+
+    Args:
+        entity: The user or team.
+        project: Its project.
+        groupby: The setting that tells the arms apart, such as `model.mask_activation`.
+
+    Raises:
+        InputError: The extra `dashboard` is not installed.
+    """
+    try:
+        import wandb_workspaces.reports.v2 as panels
+        import wandb_workspaces.workspaces as workspaces
+    except ImportError as error:
+        raise InputError("dashboard: needs a package: pip install 'convtasnet_lit[dashboard]'") from error
+
+    arm = panels.Config(f"config.{groupby}")
+
+    def curves(title: str, *metrics: str) -> Any:
+        return panels.LinePlot(
+            title, x="epoch", y=list(metrics), groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="minmax"
+        )
+
+    scores = panels.BarPlot(
+        "SI-SDRi of the test", ["test/si_sdri"], groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="stderr"
+    )
+    sounds = [panels.MediaBrowser(f"mixture {n}", media_keys=[f"audio/mixture {n} estimate 1", f"audio/mixture {n} estimate 2", f"spectrograms/mixture {n}", f"masks/mixture {n}"]) for n in range(2)]
+    sections = {
+        "Scores": [curves("SI-SDRi of validation", LEVEL), scores],
+        "Training": [curves("loss", "train/loss", "val/loss"), curves("learning rate", "lr")],
+        "Health": [
+            curves("gradient norm before clipping", "train/gradient_norm"),
+            curves("masks above 1", "train/mask_share_above_1"),
+            curves("seconds of audio a second", "train/audio_seconds_per_second"),
+        ],
+        "Sounds": sounds,
+        "Runs": [panels.RunComparer(diff_only="split")],
+    }
+    laid_out = [workspaces.Section(name, panels=shown, is_open=True) for name, shown in sections.items()]
+    return workspaces.Workspace(entity, project, "convtasnet_lit", laid_out)
+
+
+def write_spec(workspace: Any, path: Path) -> None:
+    """Write a workspace as JSON, which needs neither a key nor a network.
+
+    Args:
+        workspace: Of `make_workspace`.
+        path: The file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    text = workspace._to_model().spec.model_dump_json(by_alias=True, indent=1)
+    with written_whole(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")

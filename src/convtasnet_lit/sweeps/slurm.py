@@ -1,0 +1,73 @@
+"""The runs of a sweep on a cluster: a plain array script for sbatch."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from convtasnet_lit.files import written_whole
+from convtasnet_lit.sweeps.jobs import Job
+
+_SCRIPT = """#!/bin/bash
+# The runs of the sweep {name}. Start them with: sbatch {path}
+# Five minutes before a task's time ends, Slurm sends SIGUSR1. The run then saves its state and ends with code 75, and
+# this script, and nobody else, asks for the task to be queued again. A task that Slurm itself requeues after a node has
+# failed goes on from its last epoch.
+#SBATCH --job-name={name}
+#SBATCH --array=0-{last}
+#SBATCH --output={folder}/{name}-%a.out
+#SBATCH --open-mode=append
+#SBATCH --requeue
+#SBATCH --signal=USR1@300
+#SBATCH --time=24:00:00
+#SBATCH --cpus-per-task={threads}
+# For a GPU: #SBATCH --gres=gpu:1
+
+runs=(
+{runs}
+)
+folders=(
+{folders}
+)
+overrides=${{runs[$SLURM_ARRAY_TASK_ID]}}
+folder=${{folders[$SLURM_ARRAY_TASK_ID]}}
+export OMP_NUM_THREADS={threads}
+
+eval "srun {python} -m convtasnet_lit.train $overrides trainer.threads={threads} logger.group={name} resume=true"
+code=$?
+if [ $code -eq 75 ]; then
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+    exit 0
+fi
+[ $code -eq 0 ] && srun {python} -m convtasnet_lit.evaluate "checkpoint='$folder'"
+"""
+
+
+def write_script(jobs: Sequence[Job], threads: int, name: str, folder: Path) -> Path:
+    """Write a script that runs a sweep as a Slurm array, one task a run.
+
+    Args:
+        jobs: The runs.
+        threads: Of torch in each of them.
+        name: Of the sweep.
+        folder: Where the script and what the tasks print go.
+
+    Returns:
+        The script.
+    """
+    path = folder / f"{name}.sbatch"
+    runs = "\n".join(f"  {shlex.quote(shlex.join(job.overrides))}" for job in jobs)
+    folders = "\n".join(f"  {shlex.quote(str(job.folder))}" for job in jobs)
+    text = _SCRIPT.format(
+        name=name,
+        path=shlex.quote(str(path)),
+        last=len(jobs) - 1,
+        folder=folder,
+        threads=threads,
+        runs=runs,
+        folders=folders,
+        python=shlex.quote(sys.executable),
+    )
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path
