@@ -36,9 +36,11 @@ ROOMS = [
     "evaluation",
     "exporting",
     "comparison",
+    "dashboards",
     "studies",
     "command_line",
     "doors",
+    "sweeps",
     "door",
 ]
 DOORS = {*COMMANDS, "__main__"}

@@ -26,6 +26,7 @@ PairBalance = Enum("PairBalance", ["random", "equal"])
 LengthMode = Enum("LengthMode", ["min", "max"])
 ScheduleName = Enum("ScheduleName", ["halving", "warmup_cosine"])
 LoggerName = Enum("LoggerName", ["wandb", "tensorboard", "csv"])
+LauncherName = Enum("LauncherName", ["local", "joblib", "slurm"])
 MetricName = Enum("MetricName", ["si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi"])
 Precision = Enum("Precision", ["fp32", "fp16", "bf16"])
 Memory = Enum("Memory", ["lean", "plain", "checkpoint"])
@@ -168,6 +169,7 @@ class TrainerConfig(Checked):
     accelerator: Accelerator = Accelerator.auto
     devices: int = limited(1, at_least=1)
     num_nodes: int = limited(1, at_least=1)
+    threads: int = limited(0, at_least=0)  # of torch, 0: as many as it takes; weights are bit-exact at equal numbers
     progress_bar: bool = True
 
 
@@ -177,6 +179,16 @@ class LoggerConfig:
 
     name: LoggerName = LoggerName.wandb
     project: str = "convtasnet_lit"
+    group: str = ""  # of the runs of a sweep
+
+
+@dataclass
+class LauncherConfig(Checked):
+    """How the runs of a sweep are started."""
+
+    name: LauncherName = LauncherName.local
+    parallel: int = limited(0, at_least=0)  # runs at once, 0: one on each GPU, or as many as the cores have threads for
+    threads: int = limited(1, at_least=1)  # of torch in each run
 
 
 @dataclass
@@ -194,6 +206,7 @@ class Config:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")

@@ -1,22 +1,27 @@
 """Train a separator: `python -m convtasnet_lit.train model=paper data.segment=4s`."""
 
+import shlex
+import sys
 from pathlib import Path
 
-from convtasnet_lit.command_line import STOPPED, leave
-from convtasnet_lit.config import Config
-from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.command_line import STOPPED, leave, reported
+from convtasnet_lit.config import Config, LauncherName, LoggerName
+from convtasnet_lit.doors import explained, hydra_door
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.sweeps.jobs import Sweep, asked_sweep
 
 
 def _run(config: Config, folder: Path) -> None:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch.utilities import rank_zero_info
 
+    from convtasnet_lit.dashboards.media import ValidationMedia
     from convtasnet_lit.training.callbacks import Interrupted
     from convtasnet_lit.training.run import train
 
     try:
-        result = train(config, folder)
+        media = [] if config.logger.name is LoggerName.csv else [ValidationMedia()]
+        result = train(config, folder, media)
     except Interrupted:
         last = folder / "checkpoints" / "last.ckpt"
         leave(f"stopped; the state is in {last}: the same command with resume=true goes on", STOPPED)
@@ -26,7 +31,33 @@ def _run(config: Config, folder: Path) -> None:
     rank_zero_info(f"curves: {result.folder}/curves.png, history: {result.folder}/history.csv")
 
 
-main = hydra_door("train", Config, _run)
+_one = hydra_door("train", Config, _run)
+
+
+def main() -> None:
+    """Train one run, or each run of a sweep."""
+    with reported(), explained():
+        sweep = asked_sweep()
+        if sweep is not None:
+            sys.exit(_launch(sweep))
+    _one()
+
+
+def _launch(sweep: Sweep) -> int:
+    if sweep.launcher.name is LauncherName.slurm:
+        from convtasnet_lit.sweeps.slurm import write_script
+
+        print(f"sbatch {write_script(sweep, Path('runs'))}")
+        return 0
+    from convtasnet_lit.sweeps.local import run_locally
+
+    failed = run_locally(sweep)
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    folders = " ".join(shlex.quote(str(job.folder)) for job in sweep.jobs)
+    print(f"compare them: python -m convtasnet_lit.report {folders}")
+    return 1 if failed else 0
+
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from convtasnet_lit.evaluation.pictures import draw_spectrograms
+from convtasnet_lit.evaluation.pictures import spectrogram_figure
 from convtasnet_lit.evaluation.scores import describe, interval, summarize, summarize_counts
 from convtasnet_lit.evaluation.tables import counting_table, score_table
 from convtasnet_lit.training.curves import draw_curves
@@ -84,6 +84,7 @@ def test_curves_and_spectrograms_are_pictures(tmp_path: Path) -> None:
     pd.DataFrame(history).to_csv(tmp_path / "history.csv")
     draw_curves(tmp_path / "history.csv", tmp_path / "curves.png")
     silent_then_loud = np.concatenate((np.zeros(4000), np.random.default_rng(0).normal(size=4000)))
-    draw_spectrograms({"mixture": silent_then_loud, "silence": np.zeros(8000)}, 8000, tmp_path / "s.png")
+    figure = spectrogram_figure({"mixture": silent_then_loud, "silence": np.zeros(8000)}, 8000)
+    figure.savefig(tmp_path / "s.png", dpi=120)
     for name in ("curves.png", "s.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

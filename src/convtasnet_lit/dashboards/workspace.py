@@ -6,8 +6,6 @@ from typing import Any
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 
-LEVEL = "val/si_sdri"
-
 
 def make_workspace(entity: str, project: str, groupby: str) -> Any:
     """Lay out the workspace of a project.
@@ -36,9 +34,20 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
     scores = panels.BarPlot(
         "SI-SDRi of the test", ["test/si_sdri"], groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="stderr"
     )
-    sounds = [panels.MediaBrowser(f"mixture {n}", media_keys=[f"audio/mixture {n} estimate 1", f"audio/mixture {n} estimate 2", f"spectrograms/mixture {n}", f"masks/mixture {n}"]) for n in range(2)]
+    sounds = [
+        panels.MediaBrowser(
+            f"mixture {n}",
+            media_keys=[
+                f"audio/mixture {n} estimate 1",
+                f"audio/mixture {n} estimate 2",
+                f"spectrograms/mixture {n}",
+                f"masks/mixture {n}",
+            ],
+        )
+        for n in range(2)
+    ]
     sections = {
-        "Scores": [curves("SI-SDRi of validation", LEVEL), scores],
+        "Scores": [curves("SI-SDRi of validation", "val/si_sdri"), scores],
         "Training": [curves("loss", "train/loss", "val/loss"), curves("learning rate", "lr")],
         "Health": [
             curves("gradient norm before clipping", "train/gradient_norm"),

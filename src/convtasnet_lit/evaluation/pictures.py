@@ -1,4 +1,4 @@
-"""Learning curves and spectrograms as PNG, and example mixtures to listen to."""
+"""Mixtures to look at and to listen to."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +17,12 @@ from convtasnet_lit.training.losses import in_source_order
 matplotlib.use("Agg")  # no screen is needed
 
 
-def draw_spectrograms(signals: Mapping[str, np.ndarray], sample_rate: int, picture: Path) -> None:
+def spectrogram_figure(signals: Mapping[str, np.ndarray], sample_rate: int) -> Figure:
     """Draw spectrograms under one another, on one scale of decibels.
 
     Args:
         signals: Samples by title, each (samples,).
         sample_rate: Hz.
-        picture: The PNG to write.
     """
     figure = Figure(figsize=(10, 1.8 * len(signals)), layout="constrained")
     axes = figure.subplots(len(signals), 1, sharex=True, squeeze=False)[:, 0]
@@ -36,7 +35,45 @@ def draw_spectrograms(signals: Mapping[str, np.ndarray], sample_rate: int, pictu
         axis.set_title(title, fontsize=9, loc="left")
     axes[-1].set(xlabel="s")
     figure.colorbar(image, ax=axes.tolist(), label="dB")
-    figure.savefig(picture, dpi=120)
+    return figure
+
+
+def mask_figure(masks: np.ndarray) -> Figure:
+    """Draw masks under one another; filters are sorted by how much they let through in all.
+
+    Args:
+        masks: (sources, filters, frames).
+    """
+    figure = Figure(figsize=(10, 2.2 * len(masks)), layout="constrained")
+    axes = figure.subplots(len(masks), 1, sharex=True, squeeze=False)[:, 0]
+    order = masks.sum((0, 2)).argsort()
+    for number, (axis, mask) in enumerate(zip(axes, masks[:, order], strict=True), start=1):
+        image = axis.imshow(mask, aspect="auto", origin="lower", vmin=0, vmax=max(1.0, float(masks.max())))
+        axis.set(ylabel="filter")
+        axis.set_title(f"mask {number}", fontsize=9, loc="left")
+    axes[-1].set(xlabel="frame")
+    figure.colorbar(image, ax=axes.tolist())
+    return figure
+
+
+def example_signals(item: Mixture, estimates: Tensor) -> dict[str, np.ndarray]:
+    """Return a mixture, its references and its estimates at the level they have in it, loud ones scaled to full scale.
+
+    Args:
+        item: The mixture and its sources.
+        estimates: (sources, samples), in any order and scale.
+
+    Returns:
+        `mixture`, `reference_1`, `estimate_1`, ..., each (samples,) within [-1, 1].
+    """
+    audible = estimates.nan_to_num(0, 0, 0)  # a WAV cannot hold NaN; metrics.json names such mixtures
+    ordered = in_source_order(audible.unsqueeze(0), item.sources.unsqueeze(0))[0]
+    levelled = at_mixture_level(ordered.numpy(), item.mixture.numpy())
+    signals: dict[str, np.ndarray] = {"mixture": item.mixture.numpy()}
+    for number, (source, estimate) in enumerate(zip(item.sources, levelled, strict=True), start=1):
+        signals |= {f"reference_{number}": source.numpy(), f"estimate_{number}": estimate}
+    peak = max(1.0, *(float(np.abs(samples).max()) for samples in signals.values()))
+    return {name: samples / peak for name, samples in signals.items()}
 
 
 def write_example(folder: Path, item: Mixture, estimates: Tensor, sample_rate: int) -> None:
@@ -48,13 +85,7 @@ def write_example(folder: Path, item: Mixture, estimates: Tensor, sample_rate: i
         estimates: (sources, samples), in any order and scale.
         sample_rate: Hz.
     """
-    audible = estimates.nan_to_num(0, 0, 0)  # a WAV cannot hold NaN; metrics.json names such mixtures
-    ordered = in_source_order(audible.unsqueeze(0), item.sources.unsqueeze(0))[0]
-    levelled = at_mixture_level(ordered.numpy(), item.mixture.numpy())
-    signals: dict[str, np.ndarray] = {"mixture": item.mixture.numpy()}
-    for number, (source, estimate) in enumerate(zip(item.sources, levelled, strict=True), start=1):
-        signals |= {f"reference_{number}": source.numpy(), f"estimate_{number}": estimate}
-    peak = max(1.0, *(float(np.abs(samples).max()) for samples in signals.values()))
+    signals = example_signals(item, estimates)
     for name, samples in signals.items():
-        write_audio(folder / f"{name}.wav", samples / peak, sample_rate)
-    draw_spectrograms(signals, sample_rate, folder / "spectrograms.png")
+        write_audio(folder / f"{name}.wav", samples, sample_rate)
+    spectrogram_figure(signals, sample_rate).savefig(folder / "spectrograms.png", dpi=120)

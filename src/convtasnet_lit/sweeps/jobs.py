@@ -1,19 +1,23 @@
-"""The runs that a sweep stands for."""
+"""The runs that a command stands for, if it stands for several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from hydra import compose
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from convtasnet_lit.config import Config, typed
+from convtasnet_lit.config import Config, LauncherConfig, LauncherName, typed
+from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
 
-NOT_OF_A_RUN = ("sweep", "launcher", "hydra")  # groups that say how runs are started, and nothing of a run
+_NOT_OF_A_RUN = ("sweep", "launcher", "hydra", "resume")  # what says how runs are started
 
 
 @dataclass(frozen=True)
@@ -32,40 +36,75 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether it was trained and evaluated."""
-        return (self.folder / "evaluation-test" / "metrics.json").is_file()
+        """Whether its best network was evaluated after it was trained."""
+        best, metrics = self.folder / "checkpoints" / "best.ckpt", self.folder / "evaluation-test" / "metrics.json"
+        return metrics.is_file() and best.is_file() and metrics.stat().st_mtime >= best.stat().st_mtime
 
 
-def expand(overrides: Sequence[str], parameters: dict[str, str]) -> list[Job]:
-    """List the runs of a sweep, in the order of its parameters; all of them are checked before the first one starts.
-
-    Must be called while Hydra is initialized.
+@dataclass(frozen=True)
+class Sweep:
+    """Several runs of one command.
 
     Args:
-        overrides: As typed; several values are separated by commas, or are `glob(*)`, `choice(...)`, `range(...)`.
-        parameters: Of the sweep's file, by key, in the same form; what was typed replaces them.
+        name: The file of `conf/sweep`, or `sweep`.
+        jobs: The runs, in the order of the parameters.
+        launcher: How they are started.
+    """
+
+    name: str
+    jobs: list[Job]
+    launcher: LauncherConfig
+
+
+def asked_sweep() -> Sweep | None:
+    """Read the command line of training; where it asks for one run, for help, or for Hydra's own launcher, return None.
+
+    Every run is composed and checked before the first one starts.
 
     Raises:
-        InputError: Two runs would write into the same folder.
-        HydraException: An override cannot be read, or a run's configuration cannot be composed.
+        InputError: A run's settings are refused, or two runs would write into the same folder.
+        HydraException: An override cannot be read, or a configuration cannot be composed.
     """
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    lines = [f"{key}={value}" for key, value in parameters.items()] + list(overrides)
+    options, unknown = get_args_parser().parse_known_args()
+    asked = vars(options)
+    if unknown or any(asked[name] for name in ("help", "hydra_help", "cfg", "info", "shell_completion")):
+        return None
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        lines = parser.parse_overrides(options.overrides)
+        fixed = [str(line.input_line) for line in lines if not line.is_sweep_override()]
+        composed = compose("train", fixed, return_hydra_config=True)
+        launcher = _settings(composed).launcher
+        several = options.multirun or composed.hydra.mode is RunMode.MULTIRUN
+        if launcher.name is LauncherName.joblib or not several:
+            return None
+        parameters = composed.hydra.sweeper.params or {}
+        swept = parser.parse_overrides([f"{key}={value}" for key, value in parameters.items()])
+        name = composed.hydra.runtime.choices.get("sweep", "none")
+        return Sweep("sweep" if name == "none" else name, _jobs([*swept, *lines]), launcher)
+
+
+def _jobs(lines: Sequence[Override]) -> list[Job]:
+    """Every combination of the values; a later line of a key replaces an earlier one."""
     choices: dict[str, list[str]] = {}
-    for line in parser.parse_overrides(lines):
+    for line in lines:
         key = line.get_key_element()
-        if key.lstrip("+~").split(".")[0].split("/")[0] not in NOT_OF_A_RUN:
-            swept = [f"{key}={value}" for value in line.sweep_string_iterator()] if line.is_sweep_override() else None
-            choices[key] = swept or [str(line.input_line)]
-    jobs = [_job(chosen) for chosen in product(*choices.values())]
-    for job in jobs:
-        if sum(other.folder == job.folder for other in jobs) > 1:
-            raise InputError(f"{job.folder}: would be the folder of several runs of the sweep; leave name=... out")
+        if key.lstrip("+~").split(".")[0].split("/")[0] in _NOT_OF_A_RUN:
+            continue
+        swept = line.is_sweep_override()
+        choices[key] = [f"{key}={value}" for value in line.sweep_string_iterator()] if swept else [str(line.input_line)]
+    jobs = [_job(overrides) for overrides in product(*choices.values())]
+    folders = [job.folder for job in jobs]
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise InputError(f"{folder}: would be the folder of several runs of the sweep; leave name=... out")
     return jobs
 
 
 def _job(overrides: tuple[str, ...]) -> Job:
-    composed = compose("train", [*overrides, "hydra.mode=RUN"], return_hydra_config=True)
-    folder = Path(str(OmegaConf.select(composed, "hydra.run.dir")))
-    settings = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
-    return Job(overrides, folder, typed(Config, settings))
+    composed = compose("train", list(overrides), return_hydra_config=True)
+    return Job(overrides, Path(str(OmegaConf.select(composed, "hydra.run.dir"))), _settings(composed))
+
+
+def _settings(composed: DictConfig) -> Config:
+    return typed(Config, OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))

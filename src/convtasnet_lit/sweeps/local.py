@@ -1,93 +1,128 @@
-"""The runs of a sweep on this machine: a process each, several at a time, with an estimate of the time left."""
+"""The runs of a sweep on this machine: a process each, several at once, with an estimate of the time left."""
 
 import ctypes
 import os
+import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
+import torch
 
-from convtasnet_lit.sweeps.jobs import Job
+from convtasnet_lit.config import Config
+from convtasnet_lit.devices import find_device
+from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.sweeps.jobs import Job, Sweep
+from convtasnet_lit.training.budget import step_of
+from convtasnet_lit.training.losses import pit_loss
+from convtasnet_lit.training.memory import Step
+from convtasnet_lit.training.trainer import pick_precision
 
 LOG = "sweep.log"  # in a run's folder: what it printed
-SAY_EVERY = 300  # seconds
+SAY_EVERY = 300.0  # seconds
+STEPS = 3  # that are timed before the first epoch has told more
 
 
-def run_locally(jobs: Sequence[Job], at_once: int, threads: int, name: str, guess: Callable[[Job], float]) -> list[Job]:
+def run_locally(sweep: Sweep) -> list[str]:
     """Train and evaluate each run of a sweep that is not done yet.
 
-    A run goes on where it was stopped, and one that fails does not stop the others. Where this process is killed, so
-    are its runs.
+    A run goes on where it was stopped, and one that fails does not stop the others. Where this process is killed, its
+    runs end with it.
 
     Args:
-        jobs: The runs.
-        at_once: How many processes there are at a time.
-        threads: Of torch in each of them; results are bit-exact at equal numbers only.
-        name: Of the sweep, which groups its runs in dashboards.
-        guess: Seconds that a run's epoch takes, before the first one has told.
+        sweep: The runs, and how many at once.
 
     Returns:
-        The runs that failed.
+        One line for each run that failed.
     """
-    waiting = [job for job in jobs if not job.is_done]
-    if len(waiting) < len(jobs):
-        print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are done already")
-    at_once = max(1, min(at_once, len(waiting)))
-    print(f"{len(waiting)} runs, {at_once} at a time with {threads} thread{'s'[: threads - 1]} each")
-    times = {job.folder: guess(job) for job in waiting}
-    print(f"about {_left(waiting, times, at_once)}", flush=True)
-    failed: list[Job] = []
+    waiting, threads = [job for job in sweep.jobs if not job.is_done], sweep.launcher.threads
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    at_once = min(sweep.launcher.parallel or gpus or max(1, (os.cpu_count() or 1) // threads), max(1, len(waiting)))
+    slots: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for number in range(at_once):
+        slots.put(str(number % gpus) if gpus else "")
+    if len(waiting) < len(sweep.jobs):
+        print(f"{len(sweep.jobs) - len(waiting)} of {len(sweep.jobs)} runs are done already")
+    each = f"{threads} thread{'s' * (threads > 1)} each"
+    print(f"{len(waiting)} runs, {at_once} at once with {each}: {_left(waiting, at_once, threads)}", flush=True)
+    failed = []
     with ThreadPoolExecutor(at_once) as pool:
-        running = {pool.submit(_run, job, threads, name): job for job in waiting}
+        running = {pool.submit(_run, job, sweep, slots): job for job in waiting}
         try:
             while running:
-                done, _ = wait(running, SAY_EVERY, FIRST_COMPLETED)
-                failed += [job for job in map(running.pop, done) if not job.is_done]
-                _say(done, list(running.values()), times, at_once)
+                ended, _ = wait(running, SAY_EVERY, FIRST_COMPLETED)
+                for future in ended:
+                    job, problem = running.pop(future), future.result()
+                    failed += [f"{job.folder}: {problem}"] if problem else []
+                    print(f"failed: {job.folder}: {problem}" if problem else f"done: {job.folder}")
+                if running:
+                    print(f"{len(running)} runs left: {_left(list(running.values()), at_once, threads)}", flush=True)
         except KeyboardInterrupt:  # the runs heard it, too, and save their state
             pool.shutdown(cancel_futures=True)
             raise
     return failed
 
 
-def _run(job: Job, threads: int, name: str) -> str:
-    """Train and evaluate one run; returns the line that says how it ended."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    grouped = [f"trainer.threads={threads}", f"logger.group={name}"]
-    commands = (
-        ["convtasnet_lit.train", *job.overrides, *grouped, "resume=true", "trainer.progress_bar=false"],
-        ["convtasnet_lit.evaluate", f"checkpoint={_quoted(job.folder)}"],
-    )
-    for command in commands:
-        with (job.folder / LOG).open("ab") as log:
-            ended = subprocess.run(
-                [sys.executable, "-m", *command], stdout=log, stderr=log, env=environment, preexec_fn=_end_with_parent
-            )
-        if ended.returncode:
-            return f"failed: {job.folder}: {_last_line(job.folder / LOG)}"
-    return f"done: {job.folder}"
+def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]") -> str:
+    """Train and evaluate one run; returns what was wrong, or nothing."""
+    threads, slot = str(sweep.launcher.threads), slots.get()
+    environment = os.environ | {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": slot} if slot else {})
+    started = ["resume=true", f"trainer.threads={threads}", f"logger.group={sweep.name}", "trainer.progress_bar=false"]
+    commands = ["train", *job.overrides, *started], ["evaluate", f"checkpoint={_quoted(job.folder)}"]
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        for door, *arguments in commands:
+            with (job.folder / LOG).open("ab") as log:
+                command = [sys.executable, "-m", f"convtasnet_lit.{door}", *arguments]
+                ended = subprocess.run(command, stdout=log, stderr=log, env=environment, preexec_fn=_end_with_parent)
+            if ended.returncode:
+                return _last_line(job.folder / LOG)
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        slots.put(slot)
 
 
-def _say(done: set["Future[str]"], jobs: list[Job], times: dict[Path, float], at_once: int) -> None:
-    for future in done:
-        print(future.result())
-    if jobs:
-        print(f"{len(jobs)} runs left, about {_left(jobs, times, at_once)}", flush=True)
-
-
-def _left(jobs: Sequence[Job], times: dict[Path, float], at_once: int) -> str:
-    """How long the runs will take, from their own epochs or from a guess."""
+def _left(jobs: Sequence[Job], at_once: int, threads: int) -> str:
+    """How long the runs will take, from the epochs of each so far, or from a few steps."""
     seconds = 0.0
     for job in jobs:
-        epochs, each = _history(job.folder)
-        seconds += max(0, job.config.trainer.max_epochs - epochs) * (each or times[job.folder])
-    return f"{timedelta(minutes=round(seconds / at_once / 60))} (hours:minutes), less where a run stops early"
+        done, each = _history(job.folder)
+        seconds += max(0, job.config.trainer.max_epochs - done) * (each or _guess(job.config, threads))
+    return f"about {timedelta(minutes=round(seconds / at_once / 60))} hours, less where runs stop early"
+
+
+def _guess(config: Config, threads: int) -> float:
+    """Seconds of an epoch, validation aside."""
+    step, batch = step_of(config, pick_precision(config.trainer)), config.data.mixtures_per_batch
+    steps = config.data.train_mixtures / batch / config.trainer.devices
+    return steps * _seconds_of_step(step, batch, config.trainer.accelerator.name, threads)
+
+
+@cache
+def _seconds_of_step(step: Step, batch: int, accelerator: str, threads: int) -> float:
+    """The shortest of some training steps on noise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    device = find_device(accelerator)
+    network = ConvTasNet(step.num_speakers, **step.model).to(device)
+    sources, times = torch.randn(batch, step.num_speakers, step.samples, device=device), []
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=step.precision != "fp32"):
+            estimates = network(sources.sum(1))
+        pit_loss(estimates.float(), sources).backward()  # type: ignore[no-untyped-call]
+        times.append(time.perf_counter() - started)
+    torch.set_num_threads(before)
+    return min(times)
 
 
 def _history(folder: Path) -> tuple[int, float]:

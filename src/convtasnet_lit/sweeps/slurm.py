@@ -2,11 +2,10 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from convtasnet_lit.files import written_whole
-from convtasnet_lit.sweeps.jobs import Job
+from convtasnet_lit.sweeps.jobs import Sweep
 
 _SCRIPT = """#!/bin/bash
 # The runs of the sweep {name}. Start them with: sbatch {path}
@@ -43,31 +42,30 @@ fi
 """
 
 
-def write_script(jobs: Sequence[Job], threads: int, name: str, folder: Path) -> Path:
+def write_script(sweep: Sweep, folder: Path) -> Path:
     """Write a script that runs a sweep as a Slurm array, one task a run.
 
     Args:
-        jobs: The runs.
-        threads: Of torch in each of them.
-        name: Of the sweep.
+        sweep: The runs.
         folder: Where the script and what the tasks print go.
 
     Returns:
         The script.
+
+    Raises:
+        OSError: It cannot be written.
     """
-    path = folder / f"{name}.sbatch"
-    runs = "\n".join(f"  {shlex.quote(shlex.join(job.overrides))}" for job in jobs)
-    folders = "\n".join(f"  {shlex.quote(str(job.folder))}" for job in jobs)
-    text = _SCRIPT.format(
-        name=name,
-        path=shlex.quote(str(path)),
-        last=len(jobs) - 1,
-        folder=folder,
-        threads=threads,
-        runs=runs,
-        folders=folders,
-        python=shlex.quote(sys.executable),
-    )
+    path = folder / f"{sweep.name}.sbatch"
+    values = {
+        "name": sweep.name,
+        "path": shlex.quote(str(path)),
+        "last": len(sweep.jobs) - 1,
+        "folder": folder,
+        "threads": sweep.launcher.threads,
+        "runs": "\n".join(f"  {shlex.quote(shlex.join(job.overrides))}" for job in sweep.jobs),
+        "folders": "\n".join(f"  {shlex.quote(str(job.folder))}" for job in sweep.jobs),
+        "python": shlex.quote(sys.executable),
+    }
     with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(_SCRIPT.format(**values), encoding="utf-8")
     return path

@@ -25,6 +25,10 @@ _FREE = {
     "data.store",
     "logger.name",
     "logger.project",
+    "logger.group",
+    "launcher.name",
+    "launcher.parallel",
+    "launcher.threads",
 }
 _ROUNDING = {"trainer.accelerator", "trainer.memory", "trainer.tf32", "trainer.compile"}
 

@@ -46,6 +46,8 @@ def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> R
         KeyboardInterrupt: Ctrl-C before the first step, or a second one; nothing more was saved.
     """
     started = time.monotonic()
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
     config = replace(config, data=config.data.at_absolute_paths())  # evaluation may be run from anywhere
     room = room_here(config)
     config = settled(keep_batch(config, folder), room)

@@ -108,7 +108,14 @@ def make_logger(config: Config, folder: Path) -> Logger:
     offline = "WANDB_API_KEY" not in os.environ and not _logged_in()
     run = sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # a resumed run goes on in the same dashboard
     name = config.name or folder.name
-    return WandbLogger(name=name, save_dir=folder, id=run, project=config.logger.project, offline=offline)
+    return WandbLogger(
+        name=name,
+        save_dir=folder,
+        id=run,
+        project=config.logger.project,
+        group=config.logger.group or None,
+        offline=offline,
+    )
 
 
 def pick_accelerator(asked: Accelerator) -> str:
