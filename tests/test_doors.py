@@ -200,7 +200,7 @@ def test_mixed_counts_from_training_to_the_number_heard(command: Command, small:
 def test_ctrl_c_reaches_the_workers_too_and_still_ends_in_one_line(
     command: Command, small: list[str], tmp_path: Path
 ) -> None:
-    arguments = [*small, "logger=csv", "name=stopped", "data.train_mixtures=100"]
+    arguments = [*small, "logger=csv", "name=stopped", "data.train_mixtures=100", "schedule=halving"]
     endless = [sys.executable, "-m", "convtasnet_lit.train", *arguments, "data.num_workers=2", "trainer.max_epochs=999"]
     history = tmp_path / "runs" / "stopped" / "history.csv"
     # a terminal signals the whole group; this one is without pytest
@@ -270,7 +270,9 @@ def test_diagnose_passes_and_fails(command: Command, small: list[str]) -> None:
     code, printed, _ = command(diagnose.main, *small)
     assert code == 0, printed
     assert printed.count("pass") == 5
-    code, printed, _ = command(diagnose.main, *small, "model.mask_activation=sigmoid", "data.normalize=false")
+    code, printed, _ = command(
+        diagnose.main, *small, "model.mask_activation=sigmoid", "data.normalize=false", "model.norm=BN"
+    )
     assert code == 1
     assert printed.count("FAIL") == 2
     assert not Path("runs").exists()
@@ -328,7 +330,7 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("name=.", "name: . is not allowed; it must be the name of a folder"),
         ("name=..", "name: .. is not allowed; it must be the name of a folder"),
         ("--nothing", "option: --nothing is not allowed; it must be one that `train --help` lists"),
-        ("data.root=/nowhere", "data.root: /nowhere is not an AISHELL-3 tree"),
+        ("data.root=/nowhere data.store=new", "data.root: /nowhere is not an AISHELL-3 tree"),
         ("data.num_speakers=5", "data.num_speakers: 5"),
         (
             "data.fewest_speakers=3",
@@ -339,7 +341,7 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
 def test_a_bad_setting_is_one_line_and_leaves_nothing(
     override: str, said: str, command: Command, small: list[str], tmp_path: Path
 ) -> None:
-    code, _, printed = command(train.main, *small, override)
+    code, _, printed = command(train.main, *small, *override.split())
     assert code == 2
     assert said in printed
     assert "Traceback" not in printed

@@ -140,7 +140,7 @@ def test_the_commands_of_the_docs_are_understood() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "nowhere: neither a checkpoint"),
+        (["nowhere"], "nowhere: there is no such file or folder"),
         (["best", "--streaming"], "--streaming: not causal"),
         (["best", "--streaming", "--format", "torch_export"], "--streaming: torch_export is not allowed"),
         (["best", "--format", "torch_export", "--out", "best"], "best: cannot be written"),

@@ -1,6 +1,7 @@
 """The runs of a sweep on this machine: a process each, several at once, with an estimate of the time left."""
 
 import ctypes
+import math
 import os
 import queue
 import signal
@@ -9,7 +10,6 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -97,7 +97,8 @@ def _left(jobs: Sequence[Job], at_once: int, threads: int) -> str:
     for job in jobs:
         done, each = _history(job.folder)
         seconds += max(0, job.config.trainer.max_epochs - done) * (each or _guess(job.config, threads))
-    return f"about {timedelta(minutes=round(seconds / at_once / 60))} hours, less where runs stop early"
+    hours, minutes = divmod(math.ceil(seconds / at_once / 60), 60)
+    return f"about {hours} h {minutes} min, less where runs stop early"
 
 
 def _guess(config: Config, threads: int) -> float:

@@ -30,7 +30,7 @@ _FREE = {
     "launcher.parallel",
     "launcher.threads",
 }
-_ROUNDING = {"trainer.accelerator", "trainer.memory", "trainer.tf32", "trainer.compile"}
+_ROUNDING = {"trainer.accelerator", "trainer.memory", "trainer.tf32", "trainer.compile", "trainer.threads"}
 
 
 def resume_point(config: Config, folder: Path) -> Path | None:
@@ -55,9 +55,10 @@ def resume_point(config: Config, folder: Path) -> Path | None:
 
 
 def _compare(config: Config, stored: dict[str, Any], folder: Path) -> None:
-    before, now = flat(stored), flat(plain(config))
-    for key in (key for key in now if now[key] != before.get(key) and not _is_free(key, config)):
-        text = f"{key}: {now[key]}, but {folder} was trained with {before.get(key)}"
+    now = flat(plain(config))
+    before = flat(plain(Config())) | flat(stored)  # a version that lacked a setting did what its default does
+    for key in (key for key in now if now[key] != before[key] and not _is_free(key, config)):
+        text = f"{key}: {now[key]}, but {folder} was trained with {before[key]}"
         if key not in _ROUNDING:
             raise InputError(f"{text}; choose another name=...")
         rank_zero_info(f"{text}: it goes on, and its weights will differ by rounding from those of an unbroken run")
