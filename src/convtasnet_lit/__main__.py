@@ -14,6 +14,7 @@ COMMANDS = {
     "search": "find settings with a low validation loss",
     "evaluate": "score a network on unseen speakers",
     "report": "compare runs with intervals, on one page",
+    "dashboard": "lay out a W&B workspace for a sweep",
     "diagnose": "check data, model and metrics before a training",
     "plan_memory": "say what a training step takes, without a GPU",
     "prepare": "read and store a corpus",

@@ -12,6 +12,7 @@ from convtasnet_lit.errors import InputError
 
 BAD_INPUT = 2
 STOPPED = 130  # what a shell says of a program that Ctrl-C ended
+REQUEUE = 75  # asks the script of a cluster to queue the command again
 CLOSED_PIPE = 141  # and of one that a closed pipe ended
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.doors import hydra_door
@@ -23,7 +24,21 @@ def _run(config: EvaluateConfig, _: Path) -> None:
     show(score_table(report))
     if "counting" in report:
         show(counting_table(report["counting"]))
+    _show_wandb(report, folder)
     print(f"{folder}/metrics.json, per_utterance.csv and examples/")
+
+
+def _show_wandb(report: dict[str, Any], folder: Path) -> None:
+    """Add the scores to the W&B run of the training, if it has one."""
+    settings = folder.parent / ".hydra" / "config.yaml"
+    if settings.is_file() and (folder.parent / "wandb").is_dir():
+        import pandas as pd
+        from omegaconf import OmegaConf
+
+        from convtasnet_lit.dashboards.results import log_evaluation
+
+        logger = OmegaConf.to_container(OmegaConf.load(settings).logger, resolve=False)
+        log_evaluation(folder.parent, logger, report, pd.read_csv(folder / "per_utterance.csv"))
 
 
 main = hydra_door("evaluate", EvaluateConfig, _run)

@@ -1,10 +1,11 @@
 """Train a separator: `python -m convtasnet_lit.train model=paper data.segment=4s`."""
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 
-from convtasnet_lit.command_line import STOPPED, leave, reported
+from convtasnet_lit.command_line import REQUEUE, STOPPED, leave, reported
 from convtasnet_lit.config import Config, LauncherName, LoggerName
 from convtasnet_lit.doors import explained, hydra_door
 from convtasnet_lit.errors import InputError
@@ -22,9 +23,10 @@ def _run(config: Config, folder: Path) -> None:
     try:
         media = [] if config.logger.name is LoggerName.csv else [ValidationMedia()]
         result = train(config, folder, media)
-    except Interrupted:
+    except Interrupted as stopped:
+        code = STOPPED if stopped.args == (signal.SIGINT,) else REQUEUE
         last = folder / "checkpoints" / "last.ckpt"
-        leave(f"stopped; the state is in {last}: the same command with resume=true goes on", STOPPED)
+        leave(f"stopped; the state is in {last}: the same command with resume=true goes on", code)
     except MisconfigurationException as error:  # such as more devices than there are
         raise InputError(" ".join(str(error).split())) from error
     rank_zero_info(f"best checkpoint: {result.best} (validation SI-SDR {-result.validation_loss:.2f} dB)")

@@ -10,7 +10,7 @@ from convtasnet_lit.sweeps.jobs import Sweep
 _SCRIPT = """#!/bin/bash
 # The runs of the sweep {name}. Start them with: sbatch {path}
 # Five minutes before a task's time ends, Slurm sends SIGUSR1. The run then saves its state and ends with code 75, and
-# this script, and nobody else, asks for the task to be queued again. A task that Slurm itself requeues after a node has
+# this script, and nobody else, asks for the task to be queued again: the job's name keeps Lightning from doing so, too. A task that Slurm itself requeues after a node has
 # failed goes on from its last epoch.
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}
@@ -32,13 +32,13 @@ overrides=${{runs[$SLURM_ARRAY_TASK_ID]}}
 folder=${{folders[$SLURM_ARRAY_TASK_ID]}}
 export OMP_NUM_THREADS={threads}
 
-eval "srun {python} -m convtasnet_lit.train $overrides trainer.threads={threads} logger.group={name} resume=true"
+eval "srun --job-name=interactive {python} -m convtasnet_lit.train $overrides trainer.threads={threads} logger.group={name} resume=true"
 code=$?
 if [ $code -eq 75 ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
     exit 0
 fi
-[ $code -eq 0 ] && srun {python} -m convtasnet_lit.evaluate "checkpoint='$folder'"
+[ $code -eq 0 ] && srun --job-name=interactive {python} -m convtasnet_lit.evaluate "checkpoint='$folder'"
 """
 
 

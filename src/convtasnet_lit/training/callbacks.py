@@ -23,6 +23,8 @@ from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 # fp16's scale starts at 2^16 and is halved by each step that is skipped: fifty in a row are no search for a scale.
 LOST_STEPS = 50
 
+_STOPPING = [signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]  # Windows has one
+
 
 class WholeCheckpointIO(TorchCheckpointIO):
     """Checkpoints written whole or not at all, and read without running code."""
@@ -100,11 +102,13 @@ class EpochHistory(Callback):
 
 
 class Interrupted(Exception):  # noqa: N818 - it says what happened, and is no error
-    """Training was stopped by Ctrl-C after its state was saved."""
+    """Training was stopped by a signal, which is its argument, after its state was saved."""
 
 
 class SaveOnInterrupt(Callback):
-    """At Ctrl-C, finish the optimizer step or validation, save `last.ckpt`, and stop; a second one stops at once.
+    """At Ctrl-C or SIGUSR1, finish the optimizer step or validation, save `last.ckpt`, and stop; a second one stops at once.
+
+    SIGUSR1 is what a cluster sends before a job's time ends.
 
     Args:
         path: Where the checkpoint goes.
@@ -112,14 +116,14 @@ class SaveOnInterrupt(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._asked = False
-        self._previous: Any = None
+        self._asked = 0  # the signal
+        self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen, where one process decides alone, and where Python hears signals."""
-        self._asked = False
+        self._asked = 0
         if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._ask)
+            self._previous = {number: signal.signal(number, self._ask) for number in _STOPPING}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -129,23 +133,23 @@ class SaveOnInterrupt(Callback):
         if self._asked and stepped and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             refuse_lost_weights(trainer, pl_module)
             trainer.save_checkpoint(self.path)
-            raise Interrupted
+            raise Interrupted(self._asked)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop between epochs, where the last one's checkpoint was just written."""
         if self._asked:
-            raise Interrupted
+            raise Interrupted(self._asked)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen no more."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
 
-    def _ask(self, *_: Any) -> None:
+    def _ask(self, number: int, _: Any) -> None:
         if self._asked:
             raise KeyboardInterrupt
-        self._asked = True
+        self._asked = number
         rank_zero_info("stopping after this step or validation; Ctrl-C again stops at once")
 
 

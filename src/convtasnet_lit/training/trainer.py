@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from netrc import NetrcParseError, netrc
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Callback, Trainer
@@ -105,17 +106,25 @@ def make_logger(config: Config, folder: Path) -> Logger:
             raise InputError(
                 "logger: tensorboard needs a package: pip install 'convtasnet_lit[tensorboard]'"
             ) from error
-    offline = "WANDB_API_KEY" not in os.environ and not _logged_in()
-    run = sha256(str(folder.resolve()).encode()).hexdigest()[:8]  # a resumed run goes on in the same dashboard
-    name = config.name or folder.name
-    return WandbLogger(
-        name=name,
-        save_dir=folder,
-        id=run,
-        project=config.logger.project,
-        group=config.logger.group or None,
-        offline=offline,
-    )
+    settings, name = config.logger, config.name or folder.name
+    where = wandb_run(folder, settings.project, settings.group)
+    return WandbLogger(name, save_dir=folder, offline=where.pop("mode") == "offline", **where)
+
+
+def wandb_run(folder: Path, project: str, group: str) -> dict[str, Any]:
+    """Return how W&B is told which run a folder is: the same one after a resume, and offline where there is no API key.
+
+    Args:
+        folder: Of the run.
+        project: Its project.
+        group: Its sweep, or empty.
+
+    Returns:
+        Arguments of `wandb.init`.
+    """
+    online = "WANDB_API_KEY" in os.environ or _logged_in()
+    name = sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    return {"project": project, "group": group or None, "id": name, "mode": "online" if online else "offline"}
 
 
 def pick_accelerator(asked: Accelerator) -> str:

@@ -1,0 +1,32 @@
+"""The evaluation of a run in the W&B run of its training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from convtasnet_lit.training.trainer import wandb_run
+
+
+def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, Any], utterances: pd.DataFrame) -> None:
+    """Add a table of utterances, a table by gender pair, and the means to a run that W&B knows.
+
+    Args:
+        run: The folder of the run.
+        settings: Its `logger` group.
+        report: What `metrics.json` holds.
+        utterances: What `per_utterance.csv` holds.
+    """
+    import wandb
+
+    split = report["split"]
+    pairs = pd.json_normalize([{"pair": pair, **scores} for pair, scores in report["scores"].items()])
+    known = pairs.drop(columns=[name for name in pairs if name.endswith("ci95")])
+    with wandb.init(dir=run, resume="allow", **wandb_run(run, settings["project"], settings["group"])) as board:
+        board.log(
+            {f"{split}/utterances": wandb.Table(dataframe=utterances), f"{split}/pairs": wandb.Table(dataframe=known)}
+        )
+        for name, scores in report["scores"]["all"].items():
+            if isinstance(scores, dict):
+                board.summary[f"{split}/{name}"] = scores["mean"]

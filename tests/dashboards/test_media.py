@@ -1,0 +1,40 @@
+"""What dashboards are given can be read back: the same keys each epoch, sound and pictures of the fixed mixtures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convtasnet_lit.config import Config, LoggerConfig, LoggerName
+from convtasnet_lit.dashboards.media import ValidationMedia
+from convtasnet_lit.training.run import train
+
+
+def test_tensorboard_is_given_sound_and_pictures_of_each_epoch(config: Config, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(replace(config, logger=LoggerConfig(LoggerName.tensorboard)), tmp_path, [ValidationMedia()])
+    (events,) = tmp_path.rglob("events.out.tfevents.*")
+    read = EventAccumulator(str(events), {"audio": 0, "images": 0})
+    read.Reload()
+    names = {f"mixture {n} {what}" for n in (0, 1) for what in ("mixture", "reference_1", "estimate_1", "estimate_2")}
+    assert {f"audio/{name}" for name in names} <= set(read.Tags()["audio"])
+    assert set(read.Tags()["images"]) == {f"{kind}/mixture {n}" for kind in ("spectrograms", "masks") for n in (0, 1)}
+    heard = read.Audio("audio/mixture 0 estimate_1")
+    assert len(heard) == config.trainer.max_epochs
+    assert heard[0].sample_rate == config.data.sample_rate
+    assert heard[0].encoded_audio_string != heard[1].encoded_audio_string  # the network learned something
+
+
+def test_wandb_gets_the_same_keys_each_epoch_offline(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    settings = LoggerConfig(LoggerName.wandb, group="masks")
+    train(replace(config, logger=settings), tmp_path, [ValidationMedia()])
+    media = [path for path in tmp_path.rglob("*") if path.suffix in (".wav", ".png") and "media" in path.parts]
+    kinds = {"/".join(path.parts[path.parts.index("media") + 1 : -1]) for path in media}
+    assert {"audio/audio", "images/spectrograms", "images/masks"} <= kinds
+    assert sum("mixture 0 estimate_1" in path.name for path in media) == config.trainer.max_epochs

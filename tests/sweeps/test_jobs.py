@@ -1,0 +1,83 @@
+"""A command that stands for several runs stands for those that Hydra would run, and for nothing else."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from convtasnet_lit.doors import CONF_DIR, run_folder
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.sweeps.jobs import Sweep, asked_sweep
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Sweep | None:
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    return asked_sweep()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["model=tiny"],
+        ["--help"],
+        ["-m", "seed=0,1", "--cfg", "job"],
+        ["sweep=none"],
+        ["sweep=schedule", "hydra.mode=RUN"],
+    ],
+)
+def test_one_run_is_no_sweep(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(monkeypatch, *arguments) is None
+
+
+@pytest.mark.parametrize("file", sorted(path.stem for path in (CONF_DIR / "sweep").glob("*.yaml")))
+def test_every_sweep_has_three_seeds_and_each_run_a_folder_of_its_own(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = asked(monkeypatch, f"sweep={file}", "data=demo")
+    if file == "none":
+        assert sweep is None
+        return
+    assert sweep is not None
+    assert sweep.name == file
+    assert {job.config.seed for job in sweep.jobs} >= {0, 1, 2}
+    assert len({job.folder for job in sweep.jobs}) == len(sweep.jobs) >= 6
+    assert "sweep" not in str([job.overrides for job in sweep.jobs])
+
+
+def test_a_run_of_a_sweep_is_the_run_its_overrides_would_be_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = asked(
+        monkeypatch, "-m", "model=tiny", "model.mask_activation=relu,sigmoid", "seed=0,1", "launcher.threads=2"
+    )
+    assert sweep is not None
+    assert [job.overrides for job in sweep.jobs][1] == ("model=tiny", "model.mask_activation=relu", "seed=1")
+    named = run_folder("", "model-tiny+model.mask_activation-relu+seed-1")
+    assert sweep.jobs[1].folder == Path("runs") / named
+    assert sweep.launcher.threads == 2
+
+
+def test_what_is_typed_replaces_the_files_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = asked(monkeypatch, "sweep=mask_activation", "seed=7,8,9,10")
+    assert sweep is not None
+    assert len(sweep.jobs) == 3 * 4
+    assert {job.config.seed for job in sweep.jobs} == {7, 8, 9, 10}
+
+
+def test_a_glob_stands_for_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = asked(monkeypatch, "-m", "ablation=glob(*)")
+    assert sweep is not None
+    assert len(sweep.jobs) == len(list((CONF_DIR / "ablation").glob("*.yaml")))
+
+
+def test_a_bad_value_of_a_later_run_is_found_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"optimizer.lr: 5"):
+        asked(monkeypatch, "-m", "optimizer.lr=1e-3,5")
+
+
+def test_runs_of_one_folder_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="would be the folder of several runs"):
+        asked(monkeypatch, "sweep=schedule", "name=mine")
+
+
+def test_hydras_own_launcher_is_left_to_hydra(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    assert asked(monkeypatch, "sweep=schedule", "launcher=joblib") is None
