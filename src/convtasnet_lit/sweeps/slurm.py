@@ -10,8 +10,8 @@ from convtasnet_lit.sweeps.jobs import Sweep
 _SCRIPT = """#!/bin/bash
 # The runs of the sweep {name}. Start them with: sbatch {path}
 # Five minutes before a task's time ends, Slurm sends SIGUSR1. The run then saves its state and ends with code 75, and
-# this script, and nobody else, asks for the task to be queued again: the job's name keeps Lightning from doing so, too. A task that Slurm itself requeues after a node has
-# failed goes on from its last epoch.
+# this script, and nobody else, asks for the task to be queued again; the steps' name keeps Lightning from doing so, too.
+# A task that Slurm itself requeues after a node has failed goes on from its last epoch.
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}
 #SBATCH --output={folder}/{name}-%a.out
@@ -32,7 +32,8 @@ overrides=${{runs[$SLURM_ARRAY_TASK_ID]}}
 folder=${{folders[$SLURM_ARRAY_TASK_ID]}}
 export OMP_NUM_THREADS={threads}
 
-eval "srun --job-name=interactive {python} -m convtasnet_lit.train $overrides trainer.threads={threads} logger.group={name} resume=true"
+started="trainer.threads={threads} logger.group={name} resume=true"
+eval "srun --job-name=interactive {python} -m convtasnet_lit.train $overrides $started"
 code=$?
 if [ $code -eq 75 ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"

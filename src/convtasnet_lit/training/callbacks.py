@@ -106,7 +106,7 @@ class Interrupted(Exception):  # noqa: N818 - it says what happened, and is no e
 
 
 class SaveOnInterrupt(Callback):
-    """At Ctrl-C or SIGUSR1, finish the optimizer step or validation, save `last.ckpt`, and stop; a second one stops at once.
+    """At Ctrl-C or SIGUSR1, finish the step or validation, save `last.ckpt`, and stop; a second one stops at once.
 
     SIGUSR1 is what a cluster sends before a job's time ends.
 
