@@ -10,7 +10,7 @@ from convtasnet_lit.sweeps.jobs import Sweep
 _SCRIPT = """#!/bin/bash
 # The runs of the sweep {name}. Start them with: sbatch {path}
 # Five minutes before a task's time ends, Slurm sends SIGUSR1. The run then saves its state and ends with code 75, and
-# this script, and nobody else, asks for the task to be queued again; the steps' name keeps Lightning from doing so, too.
+# this script, and nobody else, asks for the task to be queued again; the steps' name keeps Lightning from doing so.
 # A task that Slurm itself requeues after a node has failed goes on from its last epoch.
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}
