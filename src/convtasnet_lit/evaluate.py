@@ -37,7 +37,7 @@ def _show_wandb(report: dict[str, Any], folder: Path) -> None:
 
         from convtasnet_lit.dashboards.results import log_evaluation
 
-        logger = OmegaConf.to_container(OmegaConf.load(settings).logger, resolve=False)
+        logger = OmegaConf.load(settings).logger
         log_evaluation(folder.parent, logger, report, pd.read_csv(folder / "per_utterance.csv"))
 
 

@@ -14,7 +14,7 @@ def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, 
 
     Args:
         run: The folder of the run.
-        settings: Its `logger` group.
+        settings: Its `logger` group: project and group.
         report: What `metrics.json` holds.
         utterances: What `per_utterance.csv` holds.
     """
@@ -22,7 +22,7 @@ def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, 
 
     split = report["split"]
     pairs = pd.json_normalize([{"pair": pair, **scores} for pair, scores in report["scores"].items()])
-    known = pairs.drop(columns=[name for name in pairs if name.endswith("ci95")])
+    known = pairs.drop(columns=[name for name in pairs if str(name).endswith("ci95")])
     with wandb.init(dir=run, resume="allow", **wandb_run(run, settings["project"], settings["group"])) as board:
         board.log(
             {f"{split}/utterances": wandb.Table(dataframe=utterances), f"{split}/pairs": wandb.Table(dataframe=known)}

@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from convtasnet_lit.inference.tracking import Tracker
+from convtasnet_lit.model import fast
 from convtasnet_lit.model.blocks import ConvBlock
 from convtasnet_lit.model.network import ConvTasNet
 
@@ -34,7 +35,7 @@ def window_seconds(network: ConvTasNet, sample_rate: int) -> float:
         23
     """
     separator, hidden = network.separator, cast(ConvBlock, network.separator.blocks[0]).expand.out_channels
-    copies = 1 if separator.norm == "gLN" else 5  # lean blocks, plain ones
+    copies = 1 if separator.norm == "gLN" and fast.has_kernels() else 5  # fast blocks, plain ones
     state = separator.bottleneck.out_channels + separator.output.in_channels
     channels: int = network.encoder.filters.out_channels + 2 * state + copies * hidden
     samples = 8 * network.num_sources  # the mixture and its estimates, on their way from one stage to the next

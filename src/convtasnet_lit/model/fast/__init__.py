@@ -6,7 +6,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from convtasnet_lit.model.blocks import ConvBlock, PointwiseConv
+from convtasnet_lit.model.blocks import ConvBlock, DepthwiseConv, PointwiseConv
 from convtasnet_lit.model.fast import kernels, passes
 from convtasnet_lit.model.fast.lean import lean_block
 from convtasnet_lit.model.norms import EPS, GlobalLayerNorm
@@ -16,7 +16,7 @@ _KNOWN = {
     "expand": PointwiseConv,
     "expand_prelu": nn.PReLU,
     "expand_norm": GlobalLayerNorm,
-    "depthwise": nn.Conv1d,
+    "depthwise": DepthwiseConv,
     "depthwise_prelu": nn.PReLU,
     "depthwise_norm": GlobalLayerNorm,
     "residual": PointwiseConv,
@@ -50,6 +50,11 @@ def run(blocks: Sequence[ConvBlock], x: Tensor, skips: Tensor, recompute: bool) 
     return state[:, -skips.shape[1] :]
 
 
+def has_kernels() -> bool:
+    """Whether this machine's CPU has kernels for float32; without them, separating takes the memory of plain blocks."""
+    return kernels.kernels_for(torch.float32, torch.float32) is not None
+
+
 def _are_known(blocks: Sequence[ConvBlock]) -> bool:
     """Whether the blocks are made of what `lean` computes and of nothing else, and no hook waits for a part of them."""
     for i, block in enumerate(blocks):
@@ -81,5 +86,7 @@ def _passes(
         return None
     if type(x) is not Tensor or x.device.type != "cpu":  # a fake tensor has no memory that a kernel could read
         return passes
-    # Without kernels a CPU spends more on going back and forth between half precision and float32 than is saved.
-    return kernels.kernels_for(dtype, precision) or (passes if dtype == precision else None)
+    # Without kernels the passes are worth it only for the memory that they save in training, and in half precision not
+    # even for that: going back and forth to float32 takes longer than it saves.
+    saves = torch.is_grad_enabled() and dtype == precision
+    return kernels.kernels_for(dtype, precision) or (passes if saves else None)
