@@ -183,3 +183,15 @@ def test_make_help_lists_every_verb() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     verbs = {line.split()[0] for line in done.stdout.splitlines()}
     assert {"train", "test", "lint", "format", "types", "benchmark", "wheel", "clean"} <= verbs
+
+
+def test_no_extra_is_needed_to_import_what_trains_and_separates(tmp_path: Path) -> None:
+    extras = "pesq pystoi espeakng_loader av tensorboard huggingface_hub onnx optuna plotly asteroid speechbrain"
+    for entry in Path(pytest.__file__).parents[1].iterdir():  # site-packages, but for the extras
+        if not entry.name.lower().startswith(tuple(extras.split())):
+            (tmp_path / entry.name).symlink_to(entry)
+    modules = "training.run, evaluation.run, inference.separator, inference.live, corpus.prepared, comparison.page"
+    imports = "; ".join(f"import convtasnet_lit.{module}" for module in modules.split(", "))
+    code = f"import sys; sys.path += [{str(tmp_path)!r}, {str(SOURCE.parent)!r}]; {imports}"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

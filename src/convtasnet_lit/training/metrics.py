@@ -19,11 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 from torchmetrics import Metric
-from torchmetrics.functional.audio import (
-    perceptual_evaluation_speech_quality,
-    short_time_objective_intelligibility,
-    signal_distortion_ratio,
-)
+from torchmetrics.functional.audio import signal_distortion_ratio
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.training.losses import SILENT_ENERGY_RATIO, in_source_order, is_silent
@@ -139,6 +135,7 @@ def _sdr(estimates: Tensor, sources: Tensor, _: int) -> Tensor:
 
 def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
     from pesq import PesqError
+    from torchmetrics.functional.audio import perceptual_evaluation_speech_quality  # there with the package alone
 
     if sample_rate not in (8000, 16000):
         raise InputError(f"metrics: pesq needs data.sample_rate 8000 or 16000, not {sample_rate}")
@@ -156,6 +153,8 @@ def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
 
 
 def _stoi(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
+    from torchmetrics.functional.audio import short_time_objective_intelligibility  # there with the package alone
+
     return _each(partial(short_time_objective_intelligibility, fs=sample_rate), estimates, sources)
 
 
