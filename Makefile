@@ -21,7 +21,7 @@ train: $(READY) ## train the demo model on the built-in corpus and evaluate it o
 	$(BIN)/python -m convtasnet_lit.evaluate checkpoint=runs/experiment-demo
 
 test: $(READY) ## run all tests and doctests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .
