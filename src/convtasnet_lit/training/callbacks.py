@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -151,6 +152,14 @@ class SaveOnInterrupt(Callback):
             raise KeyboardInterrupt
         self._asked = number
         rank_zero_info("stopping after this step or validation; Ctrl-C again stops at once")
+
+
+class EarlyStopping(LightningEarlyStopping):  # of the same name, by which checkpoints know its state
+    """Stop a training without progress, and leave it stopped: Lightning would train one more epoch at each resume."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop again where a checkpoint says so."""
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 class BestAndLast(ModelCheckpoint):
