@@ -37,8 +37,8 @@ def _show_wandb(report: dict[str, Any], folder: Path) -> None:
 
         from convtasnet_lit.dashboards.results import log_evaluation
 
-        logger = OmegaConf.load(settings).logger
-        log_evaluation(folder.parent, logger, report, pd.read_csv(folder / "per_utterance.csv"))
+        values: Any = OmegaConf.to_container(OmegaConf.load(settings))  # nothing resolved: it may be somebody else's
+        log_evaluation(folder.parent, values["logger"], report, pd.read_csv(folder / "per_utterance.csv"))
 
 
 main = hydra_door("evaluate", EvaluateConfig, _run)

@@ -9,7 +9,9 @@ import pytest
 import soundfile
 
 from convtasnet_lit.config import Config, CorpusName, DataOverrides, Split
+from convtasnet_lit.dashboards import results
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.evaluate import _show_wandb
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
 from convtasnet_lit.training.run import train
 from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
@@ -144,3 +146,15 @@ def test_scores_are_written_into_a_run_and_nowhere_else_above_a_file(config: Con
     alone = tmp_path / "somebody.ckpt"
     shutil.copy(run / "checkpoints" / "best.ckpt", alone)
     assert output_folder(read_stored(alone), str(alone), Split.test) == Path("evaluation-somebody-test")
+
+
+def test_a_run_of_somebody_else_reads_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, str]] = []
+    monkeypatch.setattr(results, "log_evaluation", lambda _run, settings, *_: sent.append(settings))
+    monkeypatch.setenv("TOKEN", "secret")
+    for name in (".hydra", "wandb", "evaluation-test"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("logger: {project: '${oc.env:TOKEN}', group: ''}")
+    (tmp_path / "evaluation-test" / "per_utterance.csv").write_text("si_sdr\n1.0\n")
+    _show_wandb({"split": "test"}, tmp_path / "evaluation-test")
+    assert [settings["project"] for settings in sent] == ["${oc.env:TOKEN}"]
