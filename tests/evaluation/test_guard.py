@@ -1,6 +1,7 @@
 """Whom a network has met is known by what they said, wherever the corpus lies; its file makes nothing on this disk."""
 
 import logging
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from convtasnet_lit.dashboards import results
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluate import _show_wandb
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.run import train
 from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 from convtasnet_lit.weights.pretrained import read_stored
@@ -130,6 +132,19 @@ def test_a_file_makes_nothing_where_it_names_a_place(kind: CorpusName, config: C
         with pytest.raises(InputError, match=r"^data\.(root|store): "):
             refuse_known_speakers(evaluated_data(DataOverrides(), read_stored(run)), read_stored(run), Split.test)
         assert sorted(there.rglob("*")) == before
+
+
+def test_a_store_that_a_file_names_or_that_is_for_reading_only_stays_as_it_is(
+    run: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(config.data.store)
+    before = sorted(store.rglob("*"))
+    data = evaluated_data(DataOverrides(test_mixtures=4), read_stored(run))
+    assert data.write_list(data.fixed_mixtures(Split.test), Split.test) not in before
+    assert sorted(store.rglob("*")) == before
+    monkeypatch.setattr(os, "access", lambda *_: False)  # a user's; root may write all
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("written"))
+    MixtureDataModule(replace(config.data, test_mixtures=4)).check()
 
 
 def test_what_is_asked_for_is_made(config: Config, corpus: Path, tmp_path: Path) -> None:
