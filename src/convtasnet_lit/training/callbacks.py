@@ -237,12 +237,12 @@ def refuse_lost_weights(trainer: Trainer, module: LightningModule) -> None:
 
     Args:
         trainer: The run's.
-        module: Its weights.
+        module: Its weights, and what its norms keep of the batches before.
 
     Raises:
         InputError: One of them is NaN or infinite.
     """
-    if not all(bool(weights.isfinite().all()) for weights in module.parameters()):
+    if not all(bool(weights.isfinite().all()) for weights in module.state_dict().values()):  # the means of BN, too
         raise _lost(trainer, "weights of the network are not finite")
 
 
