@@ -31,14 +31,15 @@ def _run(config: EvaluateConfig, _: Path) -> None:
 def _show_wandb(report: dict[str, Any], folder: Path) -> None:
     """Add the scores to the W&B run of the training, if it has one."""
     settings = folder.parent / ".hydra" / "config.yaml"
-    if settings.is_file() and (folder.parent / "wandb").is_dir():
+    is_its_own = Path(report["checkpoint"]).absolute().parents[1] == folder.parent.absolute()
+    if is_its_own and settings.is_file() and (folder.parent / "wandb").is_dir():
         import pandas as pd
         from omegaconf import OmegaConf
 
         from convtasnet_lit.dashboards.results import log_evaluation
 
-        logger = OmegaConf.load(settings).logger
-        log_evaluation(folder.parent, logger, report, pd.read_csv(folder / "per_utterance.csv"))
+        values: Any = OmegaConf.to_container(OmegaConf.load(settings))  # nothing resolved: it may be somebody else's
+        log_evaluation(folder.parent, values["logger"], report, pd.read_csv(folder / "per_utterance.csv"))
 
 
 main = hydra_door("evaluate", EvaluateConfig, _run)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,7 @@ def built_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial, handle = _claimed(folder, os.O_RDONLY, is_folder=True)
-    former = partial.with_suffix(".former")
+    former = partial.with_suffix(f".former-{os.getpid()}-{threading.get_ident()}")  # whose place may be taken again
     try:
         for leftover in partial.iterdir():
             shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -208,6 +209,17 @@ def test_a_copy_of_the_corpus_is_compared_once_and_a_changed_file_refused(data, 
     assert path.stat().st_size == size
     with pytest.raises(InputError, match=rf"data\.root: .*{path.name} in .* is not what .* delete that folder"):
         prepare_corpus(copied)
+
+
+def test_a_filtered_copy_that_looks_older_is_not_taken_for_the_corpus(data, tmp_path):
+    prepare_corpus(data)
+    copy = Path(shutil.copytree(data.root, tmp_path / "copy"))
+    for path in copy.rglob("*.wav"):
+        samples, rate = soundfile.read(path, dtype="int16")
+        soundfile.write(path, samples // 2, rate)
+        os.utime(path, (0, 0))
+    with pytest.raises(InputError, match=r"data\.root: .* in .*copy is not what .* another data\.store"):
+        prepare_corpus(replace(data, root=str(copy)))
 
 
 def test_nothing_is_made_where_that_was_not_asked_for(data, tmp_path):

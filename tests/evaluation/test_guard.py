@@ -1,6 +1,7 @@
 """Whom a network has met is known by what they said, wherever the corpus lies; its file makes nothing on this disk."""
 
 import logging
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,11 @@ import pytest
 import soundfile
 
 from convtasnet_lit.config import Config, CorpusName, DataOverrides, Split
+from convtasnet_lit.dashboards import results
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.evaluate import _show_wandb
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.run import train
 from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 from convtasnet_lit.weights.pretrained import read_stored
@@ -130,6 +134,19 @@ def test_a_file_makes_nothing_where_it_names_a_place(kind: CorpusName, config: C
         assert sorted(there.rglob("*")) == before
 
 
+def test_a_store_that_a_file_names_or_that_is_for_reading_only_stays_as_it_is(
+    run: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(config.data.store)
+    before = sorted(store.rglob("*"))
+    data = evaluated_data(DataOverrides(test_mixtures=4), read_stored(run))
+    assert data.write_list(data.fixed_mixtures(Split.test), Split.test) not in before
+    assert sorted(store.rglob("*")) == before
+    monkeypatch.setattr(os, "access", lambda *_: False)  # a user's; root may write all
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("written"))
+    MixtureDataModule(replace(config.data, test_mixtures=4)).check()
+
+
 def test_what_is_asked_for_is_made(config: Config, corpus: Path, tmp_path: Path) -> None:
     run = write_run(replace(config, data=replace(config.data, store=str(tmp_path / "gone"))), tmp_path / "run")
     with pytest.raises(InputError, match=rf"^data\.(root|store): .*{tmp_path / 'gone'}"):
@@ -144,3 +161,15 @@ def test_scores_are_written_into_a_run_and_nowhere_else_above_a_file(config: Con
     alone = tmp_path / "somebody.ckpt"
     shutil.copy(run / "checkpoints" / "best.ckpt", alone)
     assert output_folder(read_stored(alone), str(alone), Split.test) == Path("evaluation-somebody-test")
+
+
+def test_a_run_of_somebody_else_reads_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, str]] = []
+    monkeypatch.setattr(results, "log_evaluation", lambda _run, settings, *_: sent.append(settings))
+    monkeypatch.setenv("TOKEN", "secret")
+    for name in (".hydra", "wandb", "evaluation-test"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("logger: {project: '${oc.env:TOKEN}', group: ''}")
+    (tmp_path / "evaluation-test" / "per_utterance.csv").write_text("si_sdr\n1.0\n")
+    _show_wandb({"split": "test"}, tmp_path / "evaluation-test")
+    assert [settings["project"] for settings in sent] == ["${oc.env:TOKEN}"]

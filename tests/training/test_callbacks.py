@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from convtasnet_lit.config import Config
+from convtasnet_lit.config import Config, NormName
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.training.callbacks import LOST_STEPS, EpochHistory, Gradients
 from convtasnet_lit.training.module import SeparationModule
@@ -125,6 +126,19 @@ def watch(norms: list[float]) -> dict[str, float]:
         trainer.global_step += 1
     callback.on_train_epoch_end(trainer, module)  # type: ignore[arg-type]
     return module.logged
+
+
+def test_lost_means_of_batch_norms_stop_the_training(config: Config, tmp_path: Path) -> None:
+    batch_norm = replace(config, model=replace(config.model, norm=NormName.BN))
+
+    class Overflow(Callback):  # as in fp16, whose scaler skips the step, but not the mean
+        def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: object) -> None:
+            if trainer.current_epoch == 1:
+                dict(module.named_buffers())["network.separator.input_norm.running_mean"][0] = torch.nan
+
+    with pytest.raises(InputError, match="lost in epoch 2, because weights"):
+        train(batch_norm, tmp_path, [Overflow()])
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 0
 
 
 def test_the_gradient_scaler_may_skip_steps_until_it_finds_its_scale() -> None:

@@ -174,6 +174,21 @@ def test_no_scale_of_the_estimates_changes_a_score(scale: float, separated: tupl
         torch.testing.assert_close(found[name], expected[name], atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e-8, 1e-3, 1e3, 1e18])
+def test_no_scale_of_the_estimates_changes_pesq_or_sdr(scale: float) -> None:
+    sources = 0.05 * speechlike(1, 2, 8000)
+    estimates = sources + 0.3 * sources.flip(1)
+    expected, found = scored(estimates, sources), scored(scale * estimates, sources)
+    assert found["pesq"] == pytest.approx(expected["pesq"], abs=0.01)
+    assert found["sdr"] == pytest.approx(expected["sdr"], abs=1e-3)
+
+
+def test_what_is_too_short_for_pesq_or_stoi_has_no_score() -> None:
+    sources = 0.05 * speechlike(1, 2, 1600)
+    scores = separation_scores(["pesq", "stoi", "si_sdr"], sources, sources, sources.sum(1), 8000)
+    assert [bool(score.isnan()) for score in scores.values()] == [True, True, False]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_one_estimate_that_is_not_finite_makes_every_mean_nan(bad: float, separated: tuple[torch.Tensor, ...]) -> None:
     estimates, sources, mixture = separated

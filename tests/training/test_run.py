@@ -276,6 +276,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(config: Config, tmp_path: 
     assert result.epochs == 2
 
 
+def test_a_run_that_stopped_early_stays_stopped(config: Config, tmp_path: Path) -> None:
+    stands_still = replace(config.optimizer, lr=1e-8)
+    trainer = replace(config.trainer, max_epochs=9, early_stopping_patience=1)
+    config = replace(config, optimizer=stands_still, trainer=trainer, resume=True)
+    first = train(config, tmp_path)
+    stopped = weights(tmp_path)
+    again = train(config, tmp_path)
+    assert (first.epochs, again.epochs, again.validation_loss) == (2, 2, first.validation_loss)
+    assert all(torch.equal(value, stopped[name]) for name, value in weights(tmp_path).items())
+
+
 def test_the_cosines_length_is_not_changed_on_the_way(config: Config, tmp_path: Path) -> None:
     cosine = replace(config, schedule=SCHEDULES["warmup_cosine"], resume=True)
     train(cosine, tmp_path)

@@ -14,12 +14,14 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 
 _ROUNDING = 2  # of 32,768: what another version of the resampler may change
+_SAMPLED = 8  # recordings read each time: a filtered copy of a corpus has its names and sizes, and may look older
 
 
 def refuse_changed(store: Store, recordings: Sequence[Recording], root: Path) -> None:
     """Read the recordings that are newer than a store again, once, and refuse other samples than the store's.
 
-    A copied corpus has new files with the old content; a file that was changed in place may keep its size.
+    A copied corpus has new files with the old content; a file that was changed in place may keep its size. A few of the
+    others are read each time.
 
     Args:
         store: What was made of them.
@@ -31,15 +33,18 @@ def refuse_changed(store: Store, recordings: Sequence[Recording], root: Path) ->
     """
     times = [changed_at(recording) for recording in recordings]
     newer = [recording for recording, time in zip(recordings, times, strict=True) if time > store.about["newest"]]
-    if not newer:
-        return
-    text = f"comparing {len(newer)} newer recordings with {store.folder}"
-    Console(stderr=True).print(text, soft_wrap=True, markup=False, highlight=False)
+    few = [recording for recording in recordings[:: -(-len(recordings) // _SAMPLED)] if not recording.problem]
+    if newer:
+        text = f"comparing {len(newer)} newer recordings with {store.folder}"
+        Console(stderr=True).print(text, soft_wrap=True, markup=False, highlight=False)
+    read = [*few, *newer]
     rows = {utterance: row for row, utterance in enumerate(store.index["utterance"])}
-    for recording, reading in zip(newer, read_in_order(newer, store.sample_rate), strict=True):
+    for recording, reading in zip(read, read_in_order(read, store.sample_rate), strict=True):
         if not _is_same(store, rows.get(recording.utterance), reading.samples):
             what = f"{place(recording, root)} in {root} is not what {store.folder} was made of"
-            raise InputError(f"data.root: {what}; delete that folder, and the same command makes it anew")
+            raise InputError(f"data.root: {what}; delete that folder, or give another data.store")
+    if not newer:
+        return
     with suppress(OSError), written_whole(store.folder / ABOUT) as partial:  # a store for reading only is read again
         partial.write_text(json.dumps({**store.about, "newest": max(times)}, indent=1) + "\n", encoding="utf-8")
 

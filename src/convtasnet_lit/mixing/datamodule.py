@@ -1,6 +1,7 @@
 """The LightningDataModule: corpus, splits, mixtures, loaders."""
 
 import hashlib
+import os
 import signal
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,8 @@ class MixtureDataModule(LightningDataModule):
     def write_list(self, mixtures: FixedMixtures, split: Split) -> Path:
         """Write a fixed list as CSV beside the store, its content's hash in its name.
 
+        A store that is for reading only, or that was named by somebody else's file, stays as it is.
+
         Args:
             mixtures: The list.
             split: Whose list it is.
@@ -104,7 +107,7 @@ class MixtureDataModule(LightningDataModule):
         text = mixture_table(mixtures.specs, self.corpus.store.index).to_csv(index=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         path = self.corpus.store.folder / "mixtures" / f"{split.name}-{self.data.num_speakers}spk-{digest}.csv"
-        if not path.exists():
+        if self.may_prepare and os.access(self.corpus.store.folder, os.W_OK) and not path.exists():
             with written_whole(path) as partial:
                 partial.write_text(text, encoding="utf-8")
         return path

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -153,6 +154,14 @@ class SaveOnInterrupt(Callback):
         rank_zero_info("stopping after this step or validation; Ctrl-C again stops at once")
 
 
+class EarlyStopping(LightningEarlyStopping):  # of the same name, by which checkpoints know its state
+    """Stop a training without progress, and leave it stopped: Lightning would train one more epoch at each resume."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop again where a checkpoint says so."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
 class BestAndLast(ModelCheckpoint):
     """Keep the epoch with the lowest validation loss as `best.ckpt`, and the last one as `last.ckpt`.
 
@@ -228,12 +237,12 @@ def refuse_lost_weights(trainer: Trainer, module: LightningModule) -> None:
 
     Args:
         trainer: The run's.
-        module: Its weights.
+        module: Its weights, and what its norms keep of the batches before.
 
     Raises:
         InputError: One of them is NaN or infinite.
     """
-    if not all(bool(weights.isfinite().all()) for weights in module.parameters()):
+    if not all(bool(weights.isfinite().all()) for weights in module.state_dict().values()):  # the means of BN, too
         raise _lost(trainer, "weights of the network are not finite")
 
 

@@ -12,12 +12,13 @@ much. PESQ has a scale with a lower end, 1.0, which is what a silent estimate is
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 from torchmetrics import Metric
 from torchmetrics.functional.audio import signal_distortion_ratio
 
@@ -26,6 +27,7 @@ from convtasnet_lit.training.losses import SILENT_ENERGY_RATIO, in_source_order,
 
 LIMIT_DB = -10 * math.log10(SILENT_ENERGY_RATIO)  # 80
 LOWEST_PESQ = 1.0
+_NOTHING = 1e-100  # under every norm that float32 can hold
 
 NAMES = ("si_sdr", "sdr", "si_sdri", "sdri", "pesq", "stoi")
 _IMPROVED = {"si_sdri": "si_sdr", "sdri": "sdr"}
@@ -46,7 +48,7 @@ def separation_scores(
     Returns:
         For each name the mean over a mixture's sources that sound, (batch,); decibels from -80 to 80, except PESQ (MOS)
         and STOI (0 to 1). NaN where an estimate is not finite, and where there is no score: a mixture of one speaker,
-        which is that source, cannot be improved.
+        which is that source, cannot be improved, PESQ needs 0.25 s, and STOI about 0.4 s in which the source sounds.
 
     Raises:
         InputError: A metric's package is missing, or PESQ does not know the rate.
@@ -59,6 +61,7 @@ def separation_scores(
     present = ~is_silent(sources)  # (batch, sources)
     several = (present.sum(1, keepdim=True) > 1).expand_as(present)[present]  # (present,)
     separated, clean = in_source_order(estimates, sources)[present], sources[present]  # (present, samples) each
+    separated = normalize(separated, dim=-1, eps=_NOTHING)  # SDR and PESQ would take a soft estimate for a silent one
     mixed = mixture.unsqueeze(1).expand_as(sources)[present]
     measures = {_IMPROVED.get(name, name) for name in names}
     try:
@@ -134,7 +137,7 @@ def _sdr(estimates: Tensor, sources: Tensor, _: int) -> Tensor:
 
 
 def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
-    from pesq import PesqError
+    from pesq import BufferTooShortError, PesqError
     from torchmetrics.functional.audio import perceptual_evaluation_speech_quality  # there with the package alone
 
     if sample_rate not in (8000, 16000):
@@ -146,6 +149,8 @@ def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
             return LOWEST_PESQ
         try:
             return perceptual_evaluation_speech_quality(estimate, source, sample_rate, mode)
+        except BufferTooShortError:
+            return math.nan
         except PesqError:  # no utterance was found
             return LOWEST_PESQ
 
@@ -155,7 +160,15 @@ def _pesq(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
 def _stoi(estimates: Tensor, sources: Tensor, sample_rate: int) -> Tensor:
     from torchmetrics.functional.audio import short_time_objective_intelligibility  # there with the package alone
 
-    return _each(partial(short_time_objective_intelligibility, fs=sample_rate), estimates, sources)
+    def measure(estimate: Tensor, source: Tensor) -> Tensor | float:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Not enough STFT frames")
+            try:
+                return short_time_objective_intelligibility(estimate, source, sample_rate)
+            except RuntimeWarning:
+                return math.nan
+
+    return _each(measure, estimates, sources)
 
 
 def _each(measure: Callable[[Tensor, Tensor], Tensor | float], estimates: Tensor, sources: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from convtasnet_lit.training.callbacks import BestAndLast
 from convtasnet_lit.training.curves import draw_curves
 from convtasnet_lit.training.module import SeparationModule
 from convtasnet_lit.training.resume import is_first_process, keep_batch, resume_point
-from convtasnet_lit.training.trainer import make_trainer
+from convtasnet_lit.training.trainer import make_trainer, pick_precision
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> R
     started = time.monotonic()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    config = replace(config, data=config.data.at_absolute_paths())  # evaluation may be run from anywhere
+    trainer = replace(config.trainer, precision=pick_precision(config.trainer))  # what is stored is what was computed in
+    config = replace(config, trainer=trainer, data=config.data.at_absolute_paths())  # evaluation may run from anywhere
     room = room_here(config)
     config = settled(keep_batch(config, folder), room)
     last = resume_point(config, folder)

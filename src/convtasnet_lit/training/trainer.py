@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
@@ -21,7 +20,14 @@ from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision, Tr
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
-from convtasnet_lit.training.callbacks import BestAndLast, EpochHistory, Gradients, SaveOnInterrupt, WholeCheckpointIO
+from convtasnet_lit.training.callbacks import (
+    BestAndLast,
+    EarlyStopping,
+    EpochHistory,
+    Gradients,
+    SaveOnInterrupt,
+    WholeCheckpointIO,
+)
 from convtasnet_lit.training.module import LOG_EVERY_BATCHES
 from convtasnet_lit.training.schedules import PROGRESS_DB
 
