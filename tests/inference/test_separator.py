@@ -48,6 +48,14 @@ def test_estimates_have_the_recordings_rate_length_and_level(rate: int) -> None:
     np.testing.assert_allclose(estimates[:, inner], sources[:, inner], atol=3e-3)
 
 
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_precision_separates_too(precision: torch.dtype) -> None:
+    network, mixture = ConvTasNet(num_filters=8, hidden_channels=8, num_blocks=1, num_repeats=1), tones(8000).sum(0)
+    expected = Separator(network, 8000).separate(mixture, 8000)
+    estimates = Separator(network.to(precision), 8000).separate(mixture, 8000)
+    assert np.square(estimates - expected).sum() < 0.01 * np.square(expected).sum()
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 3.0])
 def test_the_level_of_training_is_applied_and_undone(scale: float) -> None:
     network = Split()

@@ -221,17 +221,17 @@ class Separator:
     @torch.inference_mode()
     def _estimate(self, windows: np.ndarray, name: str) -> np.ndarray:
         """(windows, samples) -> (windows, speakers, samples)."""
-        device, mixtures = next(self.network.parameters()).device, torch.from_numpy(windows)
+        weight, mixtures = next(self.network.parameters()), torch.from_numpy(windows)
         # A window is to the network what a mixture was in training, so it gets that level by a gain of its own.
         gains = torch.tensor([normalization_gain(mixture) if self.normalized else 1.0 for mixture in mixtures])
         try:
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-                estimates: Tensor = self.network((mixtures * gains[:, None]).to(device))
+            with torch.autocast(weight.device.type, torch.bfloat16, enabled=self.bfloat16):
+                estimates: Tensor = self.network((mixtures * gains[:, None]).to(weight))
         except RuntimeError as error:
             if "memory" not in str(error):
                 raise
             at_once = f"{len(windows)} of {windows.shape[1] / self.sample_rate:.1f} s"
-            raise InputError(f"window, batch: {at_once} at once do not fit the memory of {device}") from error
+            raise InputError(f"window, batch: {at_once} at once do not fit the memory of {weight.device}") from error
         estimates = estimates.float().cpu() / gains[:, None, None]
         if not estimates.isfinite().all():
             raise InputError(f"{name}: the network makes NaN or infinite estimates of it; are its weights damaged?")
