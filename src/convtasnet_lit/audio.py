@@ -70,7 +70,7 @@ class AudioInput:
         if channel is not None and not 1 <= channel <= channels:
             raise InputError(f"{path}: there is no channel {channel}; it has {channels}")
         self.suffix, self.seconds = path.suffix, frames / self.sample_rate
-        if not _can_be_written(self.sample_rate, self.format, self.subtype):
+        if not can_be_written(self.sample_rate, self.format, self.subtype):
             self.format, self.subtype, self.suffix = "WAV", "PCM_16", ".wav"
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -110,9 +110,10 @@ def _open(path: Path, mode: str = "r", **kind: Any) -> soundfile.SoundFile:
     return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path, mode, **kind)
 
 
-def _can_be_written(sample_rate: int, kind: str, subtype: str) -> bool:
+def can_be_written(sample_rate: int, kind: str, subtype: str, channels: int = 1) -> bool:
+    """Whether libsndfile writes a format, and not only reads it; see `audio_outputs`."""
     try:  # soundfile.check_format says yes to some that libsndfile only reads, such as MPEG layer II
-        soundfile.SoundFile(BytesIO(), "w", sample_rate, channels=1, subtype=subtype, format=kind).close()
+        soundfile.SoundFile(BytesIO(), "w", sample_rate, channels=channels, subtype=subtype, format=kind).close()
     except (soundfile.SoundFileError, ValueError):
         return False
     return True

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, resample_blocks
+from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, can_be_written, resample_blocks
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.level import SCALES, Spool
@@ -243,8 +243,10 @@ def _write(spool: Spool, recording: AudioInput, files: list[Path]) -> None:
     say = logging.getLogger(__name__).warning
     peak = max(float(np.abs(estimates).max()) for estimates in spool.finished())
     loudest = 1.0 if recording.subtype in ("FLOAT", "DOUBLE") else max(1.0, peak)  # others end at full scale
-    kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
-    with audio_outputs(files, *kind) as outputs:
+    kind, channels = (recording.sample_rate, recording.format, recording.subtype), len(spool.speakers) // len(files)
+    if not can_be_written(*kind, channels):  # an MP3 holds two speakers at most, GSM 6.10 one
+        kind = recording.sample_rate, "WAV", "PCM_16"
+    with audio_outputs(files, *kind, channels) as outputs:
         for estimates in spool.finished():
             for output, part in zip(outputs, np.split(estimates / loudest, len(outputs)), strict=True):
                 output.write(part.T)
