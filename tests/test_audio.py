@@ -21,6 +21,13 @@ def read(recording: AudioInput) -> np.ndarray:
     return np.concatenate(list(recording.blocks()))
 
 
+def test_a_recording_of_telephony_is_read(tmp_path: Path) -> None:
+    path, samples = tmp_path / "call.wav", 0.3 * np.sin(np.arange(80_000) / 5)
+    soundfile.write(path, samples, 8000, "GSM610")
+    read = np.concatenate(list(AudioInput(path).blocks()))[: len(samples)]
+    assert np.corrcoef(read, samples)[0, 1] > 0.9
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_the_common_formats_are_read_as_one_channel(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"

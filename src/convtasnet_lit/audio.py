@@ -70,7 +70,7 @@ class AudioInput:
         if channel is not None and not 1 <= channel <= channels:
             raise InputError(f"{path}: there is no channel {channel}; it has {channels}")
         self.suffix, self.seconds = path.suffix, frames / self.sample_rate
-        if not _can_be_written(self.sample_rate, self.format, self.subtype):
+        if not can_be_written(self.sample_rate, self.format, self.subtype):
             self.format, self.subtype, self.suffix = "WAV", "PCM_16", ".wav"
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -82,12 +82,14 @@ class AudioInput:
         Raises:
             UnusableError: It turns out to be damaged or without samples, or to hold values that are not finite.
         """
+        read = 0  # frames; telephony's GSM 6.10 cannot tell where it is
         with _refusing(self.path), _open(self.path) as file:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 if not _is_sound(block):
                     raise UnusableError(self.path, f"non-finite: it holds {_NO_SOUND}")
+                read += len(block)
                 yield block.mean(1) if self.channel is None else block[:, self.channel - 1].copy()
-            read, promised = file.tell(), file.frames
+            promised = file.frames
             if read == 0:
                 raise UnusableError(self.path, "zero length: it holds no samples")
             if read < promised < _UNKNOWN_LENGTH:
@@ -108,9 +110,10 @@ def _open(path: Path, mode: str = "r", **kind: Any) -> soundfile.SoundFile:
     return soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path, mode, **kind)
 
 
-def _can_be_written(sample_rate: int, kind: str, subtype: str) -> bool:
+def can_be_written(sample_rate: int, kind: str, subtype: str, channels: int = 1) -> bool:
+    """Whether libsndfile writes a format, and not only reads it; see `audio_outputs`."""
     try:  # soundfile.check_format says yes to some that libsndfile only reads, such as MPEG layer II
-        soundfile.SoundFile(BytesIO(), "w", sample_rate, channels=1, subtype=subtype, format=kind).close()
+        soundfile.SoundFile(BytesIO(), "w", sample_rate, channels=channels, subtype=subtype, format=kind).close()
     except (soundfile.SoundFileError, ValueError):
         return False
     return True

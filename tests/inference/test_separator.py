@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.inference.batch import separate_pipe
 from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.inference.windows import window_seconds
 from convtasnet_lit.model.network import ConvTasNet
@@ -46,6 +48,14 @@ def test_estimates_have_the_recordings_rate_length_and_level(rate: int) -> None:
     assert estimates.shape == sources.shape
     inner = slice(rate // 10, -rate // 10)
     np.testing.assert_allclose(estimates[:, inner], sources[:, inner], atol=3e-3)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_precision_separates_too(precision: torch.dtype) -> None:
+    network, mixture = ConvTasNet(num_filters=8, hidden_channels=8, num_blocks=1, num_repeats=1), tones(8000).sum(0)
+    expected = Separator(network, 8000).separate(mixture, 8000)
+    estimates = Separator(network.to(precision), 8000).separate(mixture, 8000)
+    assert np.square(estimates - expected).sum() < 0.01 * np.square(expected).sum()
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 3.0])
@@ -338,3 +348,13 @@ def test_clicks_dc_and_constants_come_back_finite_and_no_louder(rate: int) -> No
         assert estimates.shape == (2, rate)
         assert np.isfinite(estimates).all()
         assert np.square(estimates.sum(0)).sum() <= 1.1 * np.square(signal).sum()  # a projection is no longer
+
+
+def test_a_pipe_gets_a_wav_where_the_format_cannot_hold_the_speakers() -> None:
+    recording, joined = BytesIO(), BytesIO()
+    soundfile.write(recording, tones(8000).sum(0), 8000, "GSM610", format="WAV")
+    recording.seek(0)
+    separate_pipe(Separator(Split(), 8000), recording, joined)
+    joined.seek(0)
+    about = soundfile.info(joined)
+    assert (about.channels, about.format, about.subtype) == (2, "WAV", "PCM_16")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, resample_blocks
+from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, can_be_written, resample_blocks
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.level import SCALES, Spool
@@ -221,17 +221,17 @@ class Separator:
     @torch.inference_mode()
     def _estimate(self, windows: np.ndarray, name: str) -> np.ndarray:
         """(windows, samples) -> (windows, speakers, samples)."""
-        device, mixtures = next(self.network.parameters()).device, torch.from_numpy(windows)
+        weight, mixtures = next(self.network.parameters()), torch.from_numpy(windows)
         # A window is to the network what a mixture was in training, so it gets that level by a gain of its own.
         gains = torch.tensor([normalization_gain(mixture) if self.normalized else 1.0 for mixture in mixtures])
         try:
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-                estimates: Tensor = self.network((mixtures * gains[:, None]).to(device))
+            with torch.autocast(weight.device.type, torch.bfloat16, enabled=self.bfloat16):
+                estimates: Tensor = self.network((mixtures * gains[:, None]).to(weight))
         except RuntimeError as error:
             if "memory" not in str(error):
                 raise
             at_once = f"{len(windows)} of {windows.shape[1] / self.sample_rate:.1f} s"
-            raise InputError(f"window, batch: {at_once} at once do not fit the memory of {device}") from error
+            raise InputError(f"window, batch: {at_once} at once do not fit the memory of {weight.device}") from error
         estimates = estimates.float().cpu() / gains[:, None, None]
         if not estimates.isfinite().all():
             raise InputError(f"{name}: the network makes NaN or infinite estimates of it; are its weights damaged?")
@@ -243,8 +243,10 @@ def _write(spool: Spool, recording: AudioInput, files: list[Path]) -> None:
     say = logging.getLogger(__name__).warning
     peak = max(float(np.abs(estimates).max()) for estimates in spool.finished())
     loudest = 1.0 if recording.subtype in ("FLOAT", "DOUBLE") else max(1.0, peak)  # others end at full scale
-    kind = recording.sample_rate, recording.format, recording.subtype, len(spool.speakers) // len(files)
-    with audio_outputs(files, *kind) as outputs:
+    kind, channels = (recording.sample_rate, recording.format, recording.subtype), len(spool.speakers) // len(files)
+    if not can_be_written(*kind, channels):  # an MP3 holds two speakers at most, GSM 6.10 one
+        kind = recording.sample_rate, "WAV", "PCM_16"
+    with audio_outputs(files, *kind, channels) as outputs:
         for estimates in spool.finished():
             for output, part in zip(outputs, np.split(estimates / loudest, len(outputs)), strict=True):
                 output.write(part.T)

@@ -104,7 +104,7 @@ def _torchaudio(state: Mapping[str, Any], path: Path) -> StoredNetwork:
     if layers % _BLOCKS or not layers:
         raise InputError(
             f"{path}: {layers} layers are no repeats of {_BLOCKS}, and such a file does not say how many they are; "
-            "use model.interchange.from_torchaudio and Separator(network, sample_rate)"
+            "use weights.interchange.from_torchaudio and Separator(network, sample_rate)"
         )
     try:
         filters, _, length = state["encoder.weight"].shape

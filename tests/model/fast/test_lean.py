@@ -264,15 +264,17 @@ def test_kernels_are_compiled_once_and_kept(fresh: Path) -> None:
     assert first.stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize("damage", ["truncated", "another library", "writable by others"])
+@pytest.mark.parametrize("damage", ["truncated", "half of it", "another library", "writable by others"])
 def test_a_library_that_cannot_be_trusted_is_compiled_anew(
     damage: str, fresh: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     library = compiled_anew(fresh)
-    whole, other = library.stat().st_size, Path(torch._C.__file__)
+    whole, content, other = library.stat().st_size, library.read_bytes(), Path(torch._C.__file__)
     library.unlink()  # it is loaded: to cut it would crash this process
     if damage == "truncated":
         library.write_bytes(b"\x7fELF")
+    elif damage == "half of it":
+        library.write_bytes(content[: whole // 2])  # to load this would end the process
     elif damage == "another library":
         library.symlink_to(other)
     else:

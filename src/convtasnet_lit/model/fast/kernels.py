@@ -9,7 +9,6 @@ import logging
 import os
 import shlex
 import subprocess
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -117,23 +116,27 @@ def kernels_for(stored: torch.dtype, precision: torch.dtype) -> Kernels | None:
 def _made(*macros: str) -> Kernels:
     """Load what was compiled before; what is missing or damaged is compiled anew.
 
-    A library's name stands for the source, the compiler and the processor.
+    A library's name stands for the source, the compiler and the processor, and for its own bytes: to load one that was
+    cut short may end the process.
     """
     command = [*shlex.split(os.environ.get("CXX") or "c++"), *_FLAGS, *macros]
     known = subprocess.run([*command, "-dM", "-E", "-x", "c++", os.devnull], check=True, capture_output=True).stdout
-    key = hashlib.sha256(known + _SOURCE.read_bytes()).hexdigest()[:16]
+    stem = f"{_SOURCE.stem}-{_digest(known + _SOURCE.read_bytes())}"
     folder = _cache_folder()
-    library = folder / f"{_SOURCE.stem}-{key}.so"
-    if library.is_file() and _is_ours(library):
-        with suppress(OSError, AttributeError):
+    for library in folder.glob(f"{stem}-*.so"):
+        if library.is_file() and _is_ours(library) and library.stem == f"{stem}-{_digest(library.read_bytes())}":
             return Kernels(library)
     with TemporaryDirectory(dir=folder) as own:  # several processes may compile at once
-        built = Path(own) / library.name
+        built = Path(own) / f"{stem}.so"
         subprocess.run([*command, str(_SOURCE), "-o", str(built)], check=True, capture_output=True)
-        compiled = Kernels(built)  # by this name: a damaged one may be loaded under the other
+        compiled = Kernels(built)
         built.chmod(0o755)
-        built.replace(library)
+        built.replace(folder / f"{stem}-{_digest(built.read_bytes())}.so")
     return compiled
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _cache_folder() -> Path:
