@@ -48,7 +48,9 @@ def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> R
     started = time.monotonic()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    trainer = replace(config.trainer, precision=pick_precision(config.trainer))  # what is stored is what was computed in
+    trainer = replace(
+        config.trainer, precision=pick_precision(config.trainer)
+    )  # what is stored is what was computed in
     config = replace(config, trainer=trainer, data=config.data.at_absolute_paths())  # evaluation may run from anywhere
     room = room_here(config)
     config = settled(keep_batch(config, folder), room)
