@@ -48,10 +48,8 @@ def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> R
     started = time.monotonic()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    trainer = replace(
-        config.trainer, precision=pick_precision(config.trainer)
-    )  # what is stored is what was computed in
-    config = replace(config, trainer=trainer, data=config.data.at_absolute_paths())  # evaluation may run from anywhere
+    computed = replace(config.trainer, precision=pick_precision(config.trainer))  # and so it is stored
+    config = replace(config, trainer=computed, data=config.data.at_absolute_paths())  # evaluation may run from anywhere
     room = room_here(config)
     config = settled(keep_batch(config, folder), room)
     last = resume_point(config, folder)
