@@ -155,11 +155,11 @@ def audio_outputs(
     """Open files to write to; they are in place once all are written.
 
     Args:
-        paths: Where.
+        paths: The files to write.
         sample_rate: Hz.
         kind: libsndfile's name of the format, such as WAV.
         subtype: Its name of the encoding, such as PCM_16.
-        channels: Of each.
+        channels: How many channels each file has.
 
     Raises:
         InputError: They cannot be written.
@@ -177,7 +177,7 @@ def write_audio(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     """Write a 16-bit WAV.
 
     Args:
-        path: Where.
+        path: The file to write.
         samples: (samples,), within [-1, 1].
         sample_rate: Hz.
 
@@ -192,7 +192,7 @@ def as_samples(signal: "np.ndarray | Tensor", name: str) -> np.ndarray:
     """Take what NumPy or torch holds as samples in float32.
 
     Args:
-        signal: Of any shape.
+        signal: An array or tensor of any shape.
         name: What it is, named in the error.
 
     Raises:

@@ -65,7 +65,7 @@ def write_spec(workspace: Any, path: Path) -> None:
     """Write a workspace as JSON, which needs neither a key nor a network.
 
     Args:
-        workspace: Of `make_workspace`.
+        workspace: What `make_workspace` returned.
         path: The file.
 
     Raises:

@@ -145,10 +145,9 @@ class Separator:
         """
         recording = AudioInput(Path(path), channel)
         folder = recording.path.parent if folder is None else Path(folder)
-        files = [folder / f"{recording.path.stem}_speaker{number}" for number in range(1, self.network.num_sources + 1)]
-        return self.write_separated(
-            recording, [file.with_name(file.name + recording.suffix) for file in files], progress
-        )
+        numbers = range(1, self.network.num_sources + 1)
+        files = [folder / f"{recording.path.stem}_speaker{number}{recording.suffix}" for number in numbers]
+        return self.write_separated(recording, files, progress)
 
     def write_separated(
         self, recording: AudioInput, files: list[Path], progress: Progress = lambda done, total: None
@@ -156,7 +155,7 @@ class Separator:
         """Separate a recording into the given files: one a speaker, or a single one with a channel a speaker.
 
         Args:
-            recording: Of any length.
+            recording: A recording of any length.
             files: Where the speakers go, in the recording's rate, length and format.
             progress: Told how many seconds are done, and of how many.
 
