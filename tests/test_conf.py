@@ -14,7 +14,19 @@ from convtasnet_lit.limits import parse_duration
 from convtasnet_lit.model.network import ConvTasNet
 
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONF_DIR.glob("*/*.yaml"))
-GROUPS = {"model", "data", "segment", "gpu", "schedule", "augment", "logger", "experiment", "ablation"}
+GROUPS = {
+    "model",
+    "data",
+    "segment",
+    "gpu",
+    "schedule",
+    "augment",
+    "logger",
+    "experiment",
+    "ablation",
+    "sweep",
+    "launcher",
+}
 
 
 def composed(*overrides: str) -> Config:
