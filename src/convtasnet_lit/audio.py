@@ -1,7 +1,7 @@
 """Audio files in and out, block by block, at any rate."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -158,11 +158,11 @@ def audio_outputs(
     """Open files to write to; they are in place once all are written.
 
     Args:
-        paths: Where.
+        paths: The files to write.
         sample_rate: Hz.
         kind: libsndfile's name of the format, such as WAV.
         subtype: Its name of the encoding, such as PCM_16.
-        channels: Of each.
+        channels: How many channels each file has.
 
     Raises:
         InputError: They cannot be written.
@@ -180,7 +180,7 @@ def write_audio(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     """Write a 16-bit WAV.
 
     Args:
-        path: Where.
+        path: The file to write.
         samples: (samples,), within [-1, 1].
         sample_rate: Hz.
 
@@ -195,7 +195,7 @@ def as_samples(signal: "np.ndarray | Tensor", name: str) -> np.ndarray:
     """Take what NumPy or torch holds as samples in float32.
 
     Args:
-        signal: Of any shape.
+        signal: An array or tensor of any shape.
         name: What it is, named in the error.
 
     Raises:
@@ -248,31 +248,3 @@ def _reason(error: Exception) -> str:
     """What libsndfile or the system says, without the file's name."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return str(text).removeprefix("Error : ").rstrip(".")
-
-
-def printable(name: str) -> str:
-    r"""Show a file's name as one line that every table and terminal can hold, even if it is not UTF-8.
-
-    Example:
-        >>> printable("café\n/\udcff.wav")
-        'café\\n/\\xff.wav'
-    """
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
-def find_audio(root: Path, suffixes: Collection[str]) -> list[Path]:
-    """List the audio files anywhere below a folder, sorted, without hidden ones (such as the `._x.wav` of macOS).
-
-    Args:
-        root: The folder; links to folders in it are followed.
-        suffixes: Those that count, in lower case, with the dot.
-    """
-    found = []
-    for here, folders, files in os.walk(root, followlinks=True):
-        real = Path(here).resolve()
-        seen = [name for name in folders if not name.startswith(".")]
-        folders[:] = [name for name in seen if not real.is_relative_to((real / name).resolve())]  # no link to a parent
-        shown = [name for name in files if not name.startswith(".")]
-        found += [Path(here, name) for name in shown if Path(name).suffix.lower() in suffixes]
-    return sorted(found)

@@ -230,7 +230,7 @@ DataOverrides: Any = make_dataclass("DataOverrides", [(f.name, f.type | None, No
 class EvaluateConfig:
     """One checkpoint to evaluate."""
 
-    checkpoint: str = MISSING  # anything that model.pretrained opens
+    checkpoint: str = MISSING  # anything that weights.pretrained opens
     split: Split = Split.test
     metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:4])  # si_sdr, sdr, si_sdri, sdri
     examples: int = 4  # mixtures written as WAV and PNG

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -130,3 +130,31 @@ def _is_mine(place: Path, handle: int, is_folder: bool) -> bool:
         return os.path.samestat(status, place.lstat()) and (is_folder or status.st_nlink == 1)
     except OSError:
         return False
+
+
+def printable(name: str) -> str:
+    r"""Show a file's name as one line that every table and terminal can hold, even if it is not UTF-8.
+
+    Example:
+        >>> printable("café\n/\udcff.wav")
+        'café\\n/\\xff.wav'
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def find_audio(root: Path, suffixes: Collection[str]) -> list[Path]:
+    """List the audio files anywhere below a folder, sorted, without hidden ones (such as the `._x.wav` of macOS).
+
+    Args:
+        root: The folder; links to folders in it are followed.
+        suffixes: Those that count, in lower case, with the dot.
+    """
+    found = []
+    for here, folders, files in os.walk(root, followlinks=True):
+        real = Path(here).resolve()
+        seen = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in seen if not real.is_relative_to((real / name).resolve())]  # no link to a parent
+        shown = [name for name in files if not name.startswith(".")]
+        found += [Path(here, name) for name in shown if Path(name).suffix.lower() in suffixes]
+    return sorted(found)

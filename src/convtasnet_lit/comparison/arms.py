@@ -20,7 +20,7 @@ class Arm:
 
     Args:
         name: What tells it from the other arms.
-        runs: By seed, evaluated or not.
+        runs: The runs by their seed, evaluated or not.
         mixtures: Those test mixtures that every run of the same list has a score for.
     """
 

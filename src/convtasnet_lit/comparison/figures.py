@@ -74,7 +74,7 @@ def saved(figure: Figure, kind: str) -> bytes:
     """Return a figure as a file; the same figure gives the same bytes.
 
     Args:
-        figure: Of `draw`.
+        figure: A figure of `draw`.
         kind: `svg` or `pdf`.
     """
     buffer = io.BytesIO()
@@ -88,7 +88,7 @@ def inlined(svg: bytes, name: str) -> str:
     """Make a figure part of a page: its ink follows the page's, its ids are its own, and it shrinks with the page.
 
     Args:
-        svg: As `saved` returns it.
+        svg: A figure as `saved` returns it.
         name: The figure's.
     """
     text = svg.decode()

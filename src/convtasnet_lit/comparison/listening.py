@@ -34,7 +34,7 @@ def ranked(sweep: Sweep, count: int = 5) -> pd.DataFrame:
 
     Args:
         sweep: The arms.
-        count: From either end.
+        count: How many are taken from either end.
 
     Returns:
         A row a mixture with who speaks, and each arm's SI-SDRi in dB, a mean over its seeds.

@@ -28,7 +28,7 @@ class Run:
     """One run's folder as training and evaluation left it.
 
     Args:
-        folder: Where it lies.
+        folder: The folder of the run.
         seed: Its seed.
         ablation: The arm of `conf/ablation` it was started with.
         settings: By full key, without those that change no result.

@@ -113,7 +113,7 @@ def readable(table: pd.DataFrame, signed: bool = False) -> pd.DataFrame:
     """Turn a table's figures into text, the mean and its interval into one column.
 
     Args:
-        table: As `tables` lays it out.
+        table: A table of `tables`.
         signed: Whether means are differences.
     """
     shown = table.copy()

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from convtasnet_lit.audio import find_audio, printable
 from convtasnet_lit.corpus.recording import FEMALE, MALE, UNKNOWN, Recording
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import find_audio, printable
 
 PARTS = ("train", "test")
 _SPEAKER_LENGTH = len("SSB0005")

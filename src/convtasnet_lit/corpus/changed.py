@@ -25,7 +25,7 @@ def refuse_changed(store: Store, recordings: Sequence[Recording], root: Path) ->
 
     Args:
         store: What was made of them.
-        recordings: As they are now.
+        recordings: The recordings as they are now.
         root: The folder they lie in.
 
     Raises:

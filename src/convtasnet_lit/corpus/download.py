@@ -28,7 +28,7 @@ def download_aishell3(root: Path, url: str = AISHELL3_URL) -> None:
 
     Args:
         root: The folder to make.
-        url: Where the archive lies.
+        url: The address of the archive.
 
     Raises:
         InputError: The network, the archive or the disk failed.

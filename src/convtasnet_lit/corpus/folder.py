@@ -4,9 +4,9 @@ import csv
 from collections import Counter
 from pathlib import Path
 
-from convtasnet_lit.audio import find_audio, printable
 from convtasnet_lit.corpus.recording import FEMALE, MALE, UNKNOWN, Recording
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import find_audio, printable
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _GENDERS = {"female": FEMALE, "f": FEMALE, "male": MALE, "m": MALE}

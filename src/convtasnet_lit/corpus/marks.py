@@ -41,7 +41,7 @@ def marks_of(store: Store, rows: Iterable[int]) -> list[str]:
 
     Args:
         store: The prepared corpus.
-        rows: Of its index.
+        rows: Rows of the store's index.
     """
     return [mark(store.read(row, 0, store.lengths[row])) for row in rows]
 
@@ -51,7 +51,7 @@ def marks_of_speakers(store: Store, speakers: Collection[str]) -> list[str]:
 
     Args:
         store: The prepared corpus.
-        speakers: Whose.
+        speakers: The speakers whose recordings are marked.
     """
     theirs = store.index[store.index["speaker"].isin(speakers)].sort_values("length", kind="stable")
     return marks_of(store, theirs.groupby(["speaker", "part"]).tail(KEPT).index.sort_values())

@@ -42,7 +42,7 @@ def prepare_store(
         root: The folder they lie in.
         stores: The folder of the prepared corpora.
         name: First part of the store's name.
-        sample_rate: Of the store, in Hz.
+        sample_rate: The store's sample rate in Hz.
         made_of: What else its `store.json` shall say of its origin.
 
     Raises:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convtasnet_lit.audio import AudioInput, UnusableError, printable, resample_blocks
+from convtasnet_lit.audio import AudioInput, UnusableError, resample_blocks
+from convtasnet_lit.files import printable
 
 FEMALE, MALE, UNKNOWN = "female", "male", "unknown"
 

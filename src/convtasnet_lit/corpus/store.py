@@ -22,7 +22,7 @@ class Store:
     """A prepared corpus, open for reading.
 
     Attributes:
-        folder: Where it lies.
+        folder: The folder that holds the store.
         sample_rate: In Hz.
         index: One row an utterance: utterance, speaker, gender, part, offset and length (samples), rms (full scale 1.0)
             and sha256 (of its 16-bit samples, 16 hexadecimal digits).
@@ -58,7 +58,7 @@ class Store:
         """Read a piece of an utterance; nothing is checked, as this runs thousands of times a second.
 
         Args:
-            row: Of the index.
+            row: A row of the index.
             start: First sample within the utterance.
             length: In samples; start + length must not be above the utterance's length.
 

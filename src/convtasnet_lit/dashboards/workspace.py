@@ -18,6 +18,8 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
     Raises:
         InputError: The extra `dashboard` is not installed.
     """
+    from convtasnet_lit.dashboards.media import KEYS, MIXTURES
+
     try:
         import wandb_workspaces.reports.v2 as panels
         import wandb_workspaces.workspaces as workspaces
@@ -35,16 +37,8 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
         "SI-SDRi of the test", ["test/si_sdri"], groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="stderr"
     )
     sounds = [
-        panels.MediaBrowser(
-            f"mixture {n}",
-            media_keys=[
-                f"audio/mixture {n} estimate 1",
-                f"audio/mixture {n} estimate 2",
-                f"spectrograms/mixture {n}",
-                f"masks/mixture {n}",
-            ],
-        )
-        for n in range(2)
+        panels.MediaBrowser(f"mixture {n}", media_keys=[key.format(f"mixture {n}") for key in KEYS])
+        for n in range(MIXTURES)
     ]
     sections = {
         "Scores": [curves("SI-SDRi of validation", "val/si_sdri"), scores],
@@ -65,7 +59,7 @@ def write_spec(workspace: Any, path: Path) -> None:
     """Write a workspace as JSON, which needs neither a key nor a network.
 
     Args:
-        workspace: Of `make_workspace`.
+        workspace: What `make_workspace` returned.
         path: The file.
 
     Raises:

@@ -80,7 +80,7 @@ def write_example(folder: Path, item: Mixture, estimates: Tensor, sample_rate: i
     """Write a mixture, its references and its estimates as WAV, and their spectrograms as PNG.
 
     Args:
-        folder: Where.
+        folder: The folder to write to.
         item: The mixture and its sources.
         estimates: (sources, samples), in any order and scale.
         sample_rate: Hz.

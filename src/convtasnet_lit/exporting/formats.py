@@ -30,7 +30,7 @@ def write_onnx(graph: Graph, path: Path) -> None:
 
     Args:
         graph: The graph.
-        path: Of the file.
+        path: The file to write.
 
     Raises:
         OSError: The file cannot be written.

@@ -26,9 +26,9 @@ class Port:
     """An input or an output of a graph.
 
     Args:
-        name: As the runtime calls it.
+        name: The name by which a runtime knows it.
         shape: A number for each axis, or the name of one that is open.
-        dtype: As numpy calls it.
+        dtype: NumPy's name of its type.
     """
 
     name: str

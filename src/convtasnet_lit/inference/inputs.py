@@ -8,7 +8,7 @@ from pathlib import Path
 
 import soundfile
 
-from convtasnet_lit.audio import find_audio
+from convtasnet_lit.files import find_audio
 
 SUFFIXES = frozenset(f".{name.lower()}" for name in soundfile.available_formats()) | {".oga", ".opus", ".aif"}
 _RESULT = re.compile(r"_speaker\d+$")

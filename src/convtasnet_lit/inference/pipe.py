@@ -20,7 +20,7 @@ class Written:
     """What went through.
 
     Args:
-        samples: Of each speaker.
+        samples: The samples of each speaker.
         clipped: Of all that were written, how many were beyond full scale.
     """
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, can_be_written, resample_blocks
 from convtasnet_lit.devices import find_device
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.inference.level import SCALES, Spool
 from convtasnet_lit.inference.tracking import Tracker
 from convtasnet_lit.inference.windows import OVERLAP, SHORTEST_WINDOW, separate_windows, window_seconds
@@ -63,13 +63,10 @@ class Separator:
         bfloat16: bool = False,
         counts: bool = False,
     ) -> None:
-        if scale not in SCALES:
-            raise InputError(f"scale: {scale!r} is not allowed; it must be {' or '.join(SCALES)}")
+        require(scale in SCALES, "scale", repr(scale), " or ".join(SCALES))
         window = window_seconds(network, sample_rate) if window is None else window
-        if not SHORTEST_WINDOW <= window < float("inf"):
-            raise InputError(f"window: {window} is not allowed; it must be {SHORTEST_WINDOW:g} seconds or more")
-        if batch < 1:
-            raise InputError(f"batch: {batch} is not allowed; it must be at least 1")
+        require(SHORTEST_WINDOW <= window < float("inf"), "window", window, f"{SHORTEST_WINDOW:g} seconds or more")
+        require(batch >= 1, "batch", batch, "at least 1")
         self.network, self.sample_rate, self.normalized = network.eval(), sample_rate, normalized
         self.scale, self.window, self.batch, self.bfloat16, self.counts = scale, window, batch, bfloat16, counts
         if bfloat16:
@@ -91,10 +88,10 @@ class Separator:
             path: The folder of a run, a .ckpt file, a published folder, a model's name on the Hugging Face hub, or a
                 file of Asteroid's or torchaudio's ConvTasNet.
             device: `auto` (a CUDA GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
-            scale: See `Separator`.
-            window: See `Separator`.
-            batch: See `Separator`.
-            bfloat16: See `Separator`.
+            scale: `least_squares` or `mixture`, see `Separator`.
+            window: Seconds that are separated at once, see `Separator`.
+            batch: How many windows are separated at once.
+            bfloat16: Whether to multiply in bfloat16.
 
         Raises:
             InputError: It is missing, damaged, or would run code, or the device is not here.
@@ -121,8 +118,7 @@ class Separator:
         samples = as_samples(waveform, "waveform")
         if samples.ndim != 1 or len(samples) == 0:
             raise InputError(f"waveform: of shape {samples.shape}; it must be (samples,), with at least one sample")
-        if sample_rate < LOWEST_RATE:
-            raise InputError(f"sample_rate: {sample_rate} is not allowed; it must be at least {LOWEST_RATE} Hz")
+        require(sample_rate >= LOWEST_RATE, "sample_rate", sample_rate, f"at least {LOWEST_RATE} Hz")
         spool = self._spooled([samples], sample_rate, "waveform", BytesIO(), BytesIO())
         return next(spool.finished(len(samples)))
 
@@ -149,10 +145,9 @@ class Separator:
         """
         recording = AudioInput(Path(path), channel)
         folder = recording.path.parent if folder is None else Path(folder)
-        files = [folder / f"{recording.path.stem}_speaker{number}" for number in range(1, self.network.num_sources + 1)]
-        return self.write_separated(
-            recording, [file.with_name(file.name + recording.suffix) for file in files], progress
-        )
+        numbers = range(1, self.network.num_sources + 1)
+        files = [folder / f"{recording.path.stem}_speaker{number}{recording.suffix}" for number in numbers]
+        return self.write_separated(recording, files, progress)
 
     def write_separated(
         self, recording: AudioInput, files: list[Path], progress: Progress = lambda done, total: None
@@ -160,7 +155,7 @@ class Separator:
         """Separate a recording into the given files: one a speaker, or a single one with a channel a speaker.
 
         Args:
-            recording: Of any length.
+            recording: A recording of any length.
             files: Where the speakers go, in the recording's rate, length and format.
             progress: Told how many seconds are done, and of how many.
 

@@ -47,7 +47,7 @@ def windows(blocks: Iterable[np.ndarray], length: int, overlap: int) -> Iterator
 
     Args:
         blocks: Pieces of the recording in their order, each (samples,).
-        length: Of a window, in samples.
+        length: Length of a window in samples.
         overlap: Samples that a window shares with the one before.
 
     Returns:
@@ -86,7 +86,7 @@ def separate_windows(
     Args:
         blocks: Pieces of the recording in their order, each (samples,).
         separate: (windows, samples) -> (windows, speakers, samples).
-        length: Of a window, in samples.
+        length: Length of a window in samples.
         overlap: Samples that a window shares with the one before, at most half of it.
         batch: How many windows are separated at once.
         tracker: Which says whose an estimate is.

@@ -28,7 +28,7 @@ class MixtureDataModule(LightningDataModule):
     Args:
         data: The corpus and its mixtures.
         augment: What is varied in training.
-        seed: Of the training mixtures.
+        seed: The seed that the training mixtures are drawn from.
         may_prepare: Whether a corpus may be made or downloaded, and a store be written.
 
     Raises:

@@ -92,7 +92,7 @@ class TrainingMixtures(Dataset[Mixture]):
         random_crop: Begin anywhere in an utterance longer than the segment.
         speed_range: Each source is played U(1 - r, 1 + r) times as fast.
         snr_probability: How often the first source's level is changed.
-        snr_range_db: By U(-r, r) dB.
+        snr_range_db: r; the level is changed by U(-r, r) dB.
     """
 
     def __init__(

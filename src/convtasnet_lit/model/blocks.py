@@ -74,6 +74,9 @@ class DepthwiseConv(nn.Conv1d):
 class ConvBlock(nn.Module):
     """One dilated depthwise-separable convolution block with a residual and a skip output (figure 1C).
 
+    `model/fast/` computes the same by hand for gLN blocks of exactly these layers. A block with another layer runs as
+    it stands here, but a change of `forward` itself must be made there, too; `tests/model/fast` compares the two.
+
     Args:
         bottleneck_channels: B in the paper.
         hidden_channels: H.

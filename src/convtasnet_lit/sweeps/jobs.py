@@ -26,7 +26,7 @@ class Job:
 
     Args:
         overrides: What is typed after `python -m convtasnet_lit.train` to start it alone.
-        folder: Where it writes.
+        folder: The folder of the run.
         config: Its settings.
     """
 

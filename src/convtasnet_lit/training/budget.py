@@ -93,7 +93,7 @@ def settled(config: Config, room: Room) -> Config:
 
     Args:
         config: A run; if its batch is a number, it is returned as it is.
-        room: Where it trains.
+        room: The memory of the device that it trains on.
 
     Returns:
         The run with a batch and an accumulation whose product, over all processes, is
@@ -137,7 +137,7 @@ def readable(size: float) -> str:
     """Write a number of bytes.
 
     Args:
-        size: Bytes.
+        size: A number of bytes.
 
     Example:
         >>> readable(3 * 2**29), readable(2**20)
@@ -151,7 +151,7 @@ def report_memory(config: Config, room: Room) -> None:
 
     Args:
         config: The run, its batch settled.
-        room: Where it trains.
+        room: The memory of the device that it trains on.
     """
     batch = config.data.mixtures_per_batch
     needed = plan(step_of(config, room.precision), batch).total

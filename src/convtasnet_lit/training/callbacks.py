@@ -112,7 +112,7 @@ class SaveOnInterrupt(Callback):
     SIGUSR1 is what a cluster sends before a job's time ends.
 
     Args:
-        path: Where the checkpoint goes.
+        path: The file that the checkpoint is written to.
     """
 
     def __init__(self, path: Path) -> None:
@@ -168,7 +168,7 @@ class BestAndLast(ModelCheckpoint):
     The best score is kept when the run's folder was moved or renamed.
 
     Args:
-        folder: Where they go.
+        folder: The folder to write to.
     """
 
     def __init__(self, folder: Path) -> None:

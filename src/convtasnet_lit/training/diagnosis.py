@@ -41,7 +41,7 @@ def diagnose(config: Config, device: str) -> Iterator[Finding]:
 
     Args:
         config: A training run.
-        device: Where the network computes.
+        device: The device that the network computes on.
     """
     torch.manual_seed(config.seed)
     mixtures = MixtureDataModule(config.data, config.augment, config.seed).training_mixtures()

@@ -122,7 +122,7 @@ def in_source_order(estimates: Tensor, sources: Tensor) -> Tensor:
         The same estimates, (batch, sources, samples), differentiable.
     """
     with torch.no_grad():
-        order = best_permutation(_pairwise_si_sdr(_zero_mean(estimates), _zero_mean(sources)))
+        order = best_permutation(pairwise_si_sdr(estimates, sources))
     return _in_order(estimates, order)
 
 
@@ -147,8 +147,9 @@ def counting_pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
 
     SI-SDR leaves the scale open: an output that is often not needed can always be so soft that it passes for silent,
     at no cost where a speaker is in it, and then the outputs' energy tells nothing. SNR asks for the source itself.
-    It ends at 30 dB: a lone speaker, who is the mixture, would otherwise be worth ever more, and its gradient ever
-    larger. A silent source's value is the leakage of its estimate, as in `si_sdr_or_leakage`, but ends at 20 dB.
+    It is capped at 30 dB, because a lone speaker, who is the mixture, would otherwise be worth ever more, and its
+    gradient ever larger. A silent source's value is the leakage of its estimate, as in `si_sdr_or_leakage`, but is
+    capped at 20 dB.
     Source: Wisdom et al., "What's all the FUSS about free universal sound separation data?", ICASSP 2021.
 
     Args:

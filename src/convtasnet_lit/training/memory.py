@@ -32,7 +32,7 @@ class Step:
     Args:
         model: Arguments of `ConvTasNet`.
         num_speakers: In a mixture.
-        samples: Of a segment.
+        samples: Length of a segment in samples.
         precision: `fp32`, `fp16` or `bf16`; the last two are autocast, and take the same.
         memory: What is kept for the backward pass, see `ConvTasNet.memory`.
     """
@@ -93,7 +93,7 @@ def largest_batch(step: Step, budget: float) -> int:
 
     Args:
         step: What is trained, and on what.
-        budget: Bytes there are.
+        budget: The memory that there is, in bytes.
     """
     one, two = (plan(step, batch).total for batch in (1, 2))
     return max(0, 1 + int((budget - one) // (two - one)))

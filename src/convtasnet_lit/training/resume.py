@@ -38,7 +38,7 @@ def resume_point(config: Config, folder: Path) -> Path | None:
 
     Args:
         config: The run.
-        folder: Where it writes.
+        folder: The folder of the run.
 
     Raises:
         InputError: The folder holds a run and `resume` is not set, or that run had other settings.
@@ -75,7 +75,7 @@ def keep_batch(config: Config, folder: Path) -> Config:
 
     Args:
         config: The run.
-        folder: Where it writes.
+        folder: The folder of the run.
 
     Raises:
         InputError: Its checkpoint cannot be read.
@@ -99,7 +99,7 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
     Args:
         config: Nested dicts.
-        prefix: Of the keys.
+        prefix: What the names of the keys begin with.
 
     Example:
         >>> flat({"seed": 0, "data": {"segment": "2s"}})

@@ -39,7 +39,7 @@ def make_trainer(config: Config, folder: Path, callbacks: Sequence[Callback] = (
 
     Args:
         config: The run.
-        folder: Where it writes.
+        folder: The folder of the run.
         callbacks: Besides those that every run has.
 
     Raises:
@@ -82,7 +82,7 @@ def make_callbacks(config: Config, folder: Path) -> list[Callback]:
 
     Args:
         config: The run.
-        folder: Where it writes.
+        folder: The folder of the run.
     """
     checkpoints = folder / "checkpoints"
     seconds = config.data.train_mixtures * config.data.segment_samples / config.data.sample_rate
@@ -101,7 +101,7 @@ def make_logger(config: Config, folder: Path) -> Logger:
 
     Args:
         config: The run.
-        folder: Where it writes.
+        folder: The folder of the run.
     """
     if config.logger.name is LoggerName.csv:
         return CSVLogger(folder, name="csv")
@@ -121,7 +121,7 @@ def wandb_run(folder: Path, project: str, group: str) -> dict[str, Any]:
     """Return how W&B is told which run a folder is: the same one after a resume, and offline where there is no API key.
 
     Args:
-        folder: Of the run.
+        folder: The folder of the run.
         project: Its project.
         group: Its sweep, or empty.
 

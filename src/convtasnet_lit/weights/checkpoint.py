@@ -21,7 +21,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
     Args:
         checkpoint: Tensors and plain values.
-        path: Where it will stand.
+        path: The file to write.
 
     Raises:
         InputError: The disk is full or cannot be written; whatever stood there before still does.
@@ -43,7 +43,7 @@ def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str,
 
     Args:
         path: The file.
-        device: Where its tensors go.
+        device: The device that its tensors are put on.
 
     Raises:
         InputError: The file is missing, damaged, or holds more than tensors and plain values.

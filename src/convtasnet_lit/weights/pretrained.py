@@ -51,7 +51,7 @@ def read_stored(path: str | Path) -> StoredNetwork:
     """Read what `load_pretrained` builds a network from.
 
     Args:
-        path: As there.
+        path: The same as for `load_pretrained`.
 
     Raises:
         InputError: It is missing, damaged, or would run code.

@@ -20,19 +20,19 @@ class StoredNetwork:
     """A trained network as a file holds it.
 
     Args:
-        file: Where it stands, named in errors.
+        file: The file that it was read from, which errors name.
         origin: Whose file it is: `convtasnet_lit`, `Asteroid` or `torchaudio`.
-        arguments: Of `ConvTasNet`, without `num_sources`.
+        arguments: The arguments of `ConvTasNet`, without `num_sources`.
         state: The weights, by our names.
         num_sources: How many speakers it separates.
-        fewest_speakers: In a training mixture.
+        fewest_speakers: The smallest number of speakers in a training mixture.
         sample_rate: Hz, of the audio it was trained on.
         normalized: Whether it was trained on mixtures at -25 dBFS.
         corpus: What it was trained on; empty where the file does not say.
         speakers: Those it met in training and validation, as far as the file says.
         recordings: Marks of some of their recordings (`corpus.marks`), as far as the file says.
         config: The whole configuration of the training; empty but for our own checkpoints.
-        epoch: Of the training, from 0; none but for our own checkpoints at the end of an epoch.
+        epoch: The epoch of the training, from 0; None but for our own checkpoints at the end of an epoch.
 
     Raises:
         InputError: The rate or a number of speakers is none that audio can have.

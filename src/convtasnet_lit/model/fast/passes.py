@@ -26,12 +26,12 @@ class Hidden:
 
     Args:
         expand_bias: Of the expanding convolution, (channels,).
-        slope: Of the first PReLU, (1,).
+        slope: The slope of the first PReLU, (1,).
         scale: Of the first norm, (batch, channels).
         shift: Of the first norm, (batch, channels).
         taps: Of the depthwise convolution, (channels, taps).
         bias: Of the depthwise convolution, (channels,).
-        mixed_slope: Of the second PReLU, (1,).
+        mixed_slope: The slope of the second PReLU, (1,).
         dilation: Frames from one tap to the next.
         left: Zeros before the first frame: tap k reads the frame k * dilation - left later.
     """
