@@ -2,6 +2,8 @@
 
 import argparse
 import shlex
+import signal
+import sys
 import traceback
 from dataclasses import replace
 from importlib.util import find_spec
@@ -185,6 +187,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Search, and say what is wrong in one line."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: what was begun goes on later, and did not fail
     with reported(), explained():
         options = arguments().parse_intermixed_args()
         for name, least in (("trials", 1), ("threads", 1), ("seed", 0)):
