@@ -38,7 +38,10 @@ def _show_wandb(report: dict[str, Any], folder: Path) -> None:
         from convtasnet_lit.dashboards.results import log_evaluation
 
         logger = OmegaConf.load(settings).logger
-        log_evaluation(folder.parent, logger, report, pd.read_csv(folder / "per_utterance.csv"))
+        try:
+            log_evaluation(folder.parent, logger, report, pd.read_csv(folder / "per_utterance.csv"))
+        except Exception as error:  # the evaluation is on disk
+            print(f"warning: W&B was not told the scores: {error}", file=sys.stderr)
 
 
 main = hydra_door("evaluate", EvaluateConfig, _run)

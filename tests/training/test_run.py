@@ -105,6 +105,19 @@ def test_the_largest_mask_of_an_epoch_is_the_largest_of_its_batches(
     assert pd.read_csv(tmp_path / "history.csv")["train/mask_max"].tolist() == pytest.approx([max(seen)])
 
 
+def test_a_run_that_had_stopped_early_trains_no_epoch_more_when_it_is_resumed(config: Config, tmp_path: Path) -> None:
+    hopeless = replace(config.optimizer, lr=1e-12)  # no epoch makes progress
+    trainer = replace(config.trainer, max_epochs=9, early_stopping_patience=1)
+    stopped = replace(config, optimizer=hopeless, trainer=trainer)
+    first = train(stopped, tmp_path)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    written = last.stat().st_mtime_ns
+    again = train(replace(stopped, resume=True), tmp_path)
+    assert len(pd.read_csv(tmp_path / "history.csv")) == first.epochs == again.epochs == 2
+    assert last.stat().st_mtime_ns == written
+    assert again.validation_loss == first.validation_loss
+
+
 class KilledError(Exception):
     pass
 

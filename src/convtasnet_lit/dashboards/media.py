@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_warn
 
 from convtasnet_lit.config import Split
 from convtasnet_lit.evaluation.pictures import example_signals, mask_figure, spectrogram_figure
@@ -24,10 +25,17 @@ class ValidationMedia(Callback):
         """Separate the mixtures and log them, in the first process alone."""
         shown = isinstance(trainer.logger, WandbLogger | TensorBoardLogger)
         if shown and trainer.is_global_zero and trainer.state.fn == "fit":
-            data: Any = trainer.datamodule  # type: ignore[attr-defined]
-            mixtures = data.fixed_mixtures(Split.validation)
-            for number in range(min(MIXTURES, len(mixtures))):
-                _log_mixture(trainer, pl_module, mixtures[number], f"mixture {number}", data.data.sample_rate)
+            try:
+                _log_mixtures(trainer, pl_module)
+            except Exception as error:  # a training outlives its pictures
+                rank_zero_warn(f"this epoch's sound and pictures were not logged: {error}")
+
+
+def _log_mixtures(trainer: Trainer, pl_module: LightningModule) -> None:
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    mixtures = data.fixed_mixtures(Split.validation)
+    for number in range(min(MIXTURES, len(mixtures))):
+        _log_mixture(trainer, pl_module, mixtures[number], f"mixture {number}", data.data.sample_rate)
 
 
 @torch.inference_mode()

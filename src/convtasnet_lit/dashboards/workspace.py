@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from convtasnet_lit.dashboards.media import KEYS, MIXTURES
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 
@@ -37,14 +38,9 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
     sounds = [
         panels.MediaBrowser(
             f"mixture {n}",
-            media_keys=[
-                f"audio/mixture {n} estimate 1",
-                f"audio/mixture {n} estimate 2",
-                f"spectrograms/mixture {n}",
-                f"masks/mixture {n}",
-            ],
+            media_keys=[key.format(f"mixture {n}") for key in KEYS],
         )
-        for n in range(2)
+        for n in range(MIXTURES)
     ]
     sections = {
         "Scores": [curves("SI-SDRi of validation", "val/si_sdri"), scores],

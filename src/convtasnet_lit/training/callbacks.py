@@ -153,6 +153,15 @@ class SaveOnInterrupt(Callback):
         rank_zero_info("stopping after this step or validation; Ctrl-C again stops at once")
 
 
+class StaysStopped(Callback):
+    """End a run at once that had stopped early and is resumed; Lightning would train an epoch more."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the state that came with the checkpoint."""
+        early = trainer.early_stopping_callback
+        trainer.should_stop |= early is not None and early.wait_count >= early.patience  # type: ignore[attr-defined]
+
+
 class BestAndLast(ModelCheckpoint):
     """Keep the epoch with the lowest validation loss as `best.ckpt`, and the last one as `last.ckpt`.
 

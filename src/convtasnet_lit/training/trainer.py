@@ -21,7 +21,14 @@ from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision, Tr
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
-from convtasnet_lit.training.callbacks import BestAndLast, EpochHistory, Gradients, SaveOnInterrupt, WholeCheckpointIO
+from convtasnet_lit.training.callbacks import (
+    BestAndLast,
+    EpochHistory,
+    Gradients,
+    SaveOnInterrupt,
+    StaysStopped,
+    WholeCheckpointIO,
+)
 from convtasnet_lit.training.module import LOG_EVERY_BATCHES
 from convtasnet_lit.training.schedules import PROGRESS_DB
 
@@ -85,6 +92,7 @@ def make_callbacks(config: Config, folder: Path) -> list[Callback]:
         EpochHistory(folder / "history.csv", seconds),
         # A validation that is not finite is one without progress: in fp16 the next one may be finite again.
         EarlyStopping("val/loss", PROGRESS_DB, config.trainer.early_stopping_patience, check_finite=False),
+        StaysStopped(),
         SaveOnInterrupt(checkpoints / "last.ckpt"),
         BestAndLast(checkpoints),
     ]
