@@ -98,3 +98,8 @@ def test_a_run_is_done_where_a_sweep_ended_it_and_nothing_was_trained_since(tmp_
     assert job.is_done
     os.utime(last, (time.time() + 9, time.time() + 9))
     assert not job.is_done
+
+
+def test_several_sweeps_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"sweep: .*one value"):
+        asked(monkeypatch, "-m", "sweep=schedule,patience")

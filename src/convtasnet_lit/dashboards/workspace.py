@@ -20,7 +20,7 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
         InputError: The extra `dashboard` is not installed.
     """
     try:
-        import wandb_workspaces.reports.v2 as panels
+        import wandb_workspaces.reports.v2.interface as panels
         import wandb_workspaces.workspaces as workspaces
     except ImportError as error:
         raise InputError("dashboard: needs a package: pip install 'convtasnet_lit[dashboard]'") from error

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convtasnet_lit.config import Config, LauncherConfig, LauncherName, typed
 from convtasnet_lit.doors import CONF_DIR
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
 
 _HYDRAS_OWN = ("help", "hydra_help", "cfg", "info", "shell_completion", "config_dir", "config_name", "config_path")
 _NOT_OF_A_RUN = ("sweep", "launcher", "hydra", "resume")  # what says how runs are started
@@ -79,6 +79,9 @@ def asked_sweep() -> Sweep | None:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         lines = parser.parse_overrides(options.overrides)
+        for line in lines:
+            several = line.is_sweep_override() and line.get_key_element().split(".")[0] in _NOT_OF_A_RUN
+            require(not several, line.get_key_element(), line.input_line, "one value: it says how runs are started")
         fixed = [str(line.input_line) for line in lines if not line.is_sweep_override()]
         composed = compose("train", fixed, return_hydra_config=True)
         launcher = _settings(composed).launcher

@@ -163,6 +163,7 @@ def _cores() -> int:
 
 
 def _end_with_parent() -> None:
+    assert _LIBC
     _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; at SIGTERM Lightning would first finish the batch or validation
 
 

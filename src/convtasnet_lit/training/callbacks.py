@@ -159,7 +159,7 @@ class StaysStopped(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the state that came with the checkpoint."""
         early = trainer.early_stopping_callback
-        trainer.should_stop |= early is not None and early.wait_count >= early.patience  # type: ignore[attr-defined]
+        trainer.should_stop |= early is not None and early.wait_count >= early.patience
 
 
 class BestAndLast(ModelCheckpoint):
