@@ -39,7 +39,10 @@ def _show_wandb(report: dict[str, Any], folder: Path) -> None:
         from convtasnet_lit.dashboards.results import log_evaluation
 
         values: Any = OmegaConf.to_container(OmegaConf.load(settings))  # nothing resolved: it may be somebody else's
-        log_evaluation(folder.parent, values["logger"], report, pd.read_csv(folder / "per_utterance.csv"))
+        try:
+            log_evaluation(folder.parent, values["logger"], report, pd.read_csv(folder / "per_utterance.csv"))
+        except Exception as error:  # the evaluation is on disk
+            print(f"warning: W&B was not told the scores: {error}", file=sys.stderr)
 
 
 main = hydra_door("evaluate", EvaluateConfig, _run)

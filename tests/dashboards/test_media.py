@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from convtasnet_lit.config import Config, LoggerConfig, LoggerName
+from convtasnet_lit.dashboards import media
 from convtasnet_lit.dashboards.media import ValidationMedia
 from convtasnet_lit.training.run import train
 
@@ -34,7 +35,21 @@ def test_wandb_gets_the_same_keys_each_epoch_offline(
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     settings = LoggerConfig(LoggerName.wandb, group="masks")
     train(replace(config, logger=settings), tmp_path, [ValidationMedia()])
-    media = [path for path in tmp_path.rglob("*") if path.suffix in (".wav", ".png") and "media" in path.parts]
-    kinds = {"/".join(path.parts[path.parts.index("media") + 1 : -1]) for path in media}
+    files = [path for path in tmp_path.rglob("*") if path.suffix in (".wav", ".png") and "media" in path.parts]
+    kinds = {"/".join(path.parts[path.parts.index("media") + 1 : -1]) for path in files}
     assert {"audio/audio", "images/spectrograms", "images/masks"} <= kinds
-    assert sum("mixture 0 estimate_1" in path.name for path in media) == config.trainer.max_epochs
+    assert sum("mixture 0 estimate_1" in path.name for path in files) == config.trainer.max_epochs
+
+
+def test_a_training_goes_on_without_its_pictures(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+
+    def fail(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(media, "spectrogram_figure", fail)
+    with pytest.warns(UserWarning, match="were not logged: No space left"):
+        result = train(replace(config, logger=LoggerConfig(LoggerName.tensorboard)), tmp_path, [ValidationMedia()])
+    assert result.epochs == config.trainer.max_epochs

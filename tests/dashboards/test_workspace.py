@@ -8,7 +8,7 @@ import pytest
 from convtasnet_lit.dashboards.media import KEYS
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # wandb-workspaces uses an old way of pydantic
+@pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # in wandb-workspaces
 def test_the_specification_is_json_and_names_what_runs_log(tmp_path: Path) -> None:
     pytest.importorskip("wandb_workspaces")
     from convtasnet_lit.dashboards.workspace import make_workspace, write_spec

@@ -1,13 +1,16 @@
 """A command that stands for several runs stands for those that Hydra would run, and for nothing else."""
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from convtasnet_lit.config import Config
 from convtasnet_lit.doors import CONF_DIR, run_folder
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.sweeps.jobs import Sweep, asked_sweep
+from convtasnet_lit.sweeps.jobs import Job, Sweep, asked_sweep
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Sweep | None:
@@ -23,6 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Sweep | None:
         ["-m", "seed=0,1", "--cfg", "job"],
         ["sweep=none"],
         ["sweep=schedule", "hydra.mode=RUN"],
+        ["--config-dir", "mine", "experiment=of_mine"],  # whose files Hydra finds
     ],
 )
 def test_one_run_is_no_sweep(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +54,7 @@ def test_a_run_of_a_sweep_is_the_run_its_overrides_would_be_alone(monkeypatch: p
     )
     assert sweep is not None
     assert [job.overrides for job in sweep.jobs][1] == ("model=tiny", "model.mask_activation=relu", "seed=1")
-    named = run_folder("", "model-tiny+model.mask_activation-relu+seed-1")
+    named = run_folder("", "model.mask_activation-relu+model-tiny+seed-1")  # Hydra sorts them
     assert sweep.jobs[1].folder == Path("runs") / named
     assert sweep.launcher.threads == 2
 
@@ -81,3 +85,21 @@ def test_runs_of_one_folder_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
 def test_hydras_own_launcher_is_left_to_hydra(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     assert asked(monkeypatch, "sweep=schedule", "launcher=joblib") is None
+
+
+def test_a_run_is_done_where_a_sweep_ended_it_and_nothing_was_trained_since(tmp_path: Path) -> None:
+    job = Job((), tmp_path, Config())
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    for path in (last, tmp_path / "evaluation-test" / "metrics.json"):
+        path.parent.mkdir()
+        path.touch()
+    assert not job.is_done  # anyone may evaluate a run that was stopped halfway
+    job.mark.touch()
+    assert job.is_done
+    os.utime(last, (time.time() + 9, time.time() + 9))
+    assert not job.is_done
+
+
+def test_several_sweeps_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"sweep: .*one value"):
+        asked(monkeypatch, "-m", "sweep=schedule,patience")

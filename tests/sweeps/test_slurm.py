@@ -14,12 +14,15 @@ from convtasnet_lit.sweeps.jobs import Job, Sweep
 from convtasnet_lit.sweeps.slurm import write_script
 
 PYTHON = """#!/bin/bash
-# stands for Python: notes what it was given; the first training of task 1 is asked to stop, that of task 2 fails
+# stands for Python: notes what it was given; the first training of task 1 is asked to stop, that of task 2 fails, and
+# the first evaluation of task 0 is ended by the signal
 echo "$SLURM_ARRAY_TASK_ID $*" >> {folder}/calls
 if [[ "$*" == *convtasnet_lit.train* && $SLURM_ARRAY_TASK_ID == 1 && ! -e {folder}/stopped ]]; then
     touch {folder}/stopped; exit 75
 fi
 if [[ "$*" == *convtasnet_lit.train* && $SLURM_ARRAY_TASK_ID == 2 ]]; then exit 2; fi
+if [[ "$*" == *convtasnet_lit.evaluate* && ! -e {folder}/evaluated ]]; then touch {folder}/evaluated; exit 138; fi
+echo "$SLURM_JOB_NAME $SRUN_CPUS_PER_TASK" >> {folder}/seen
 """
 SCONTROL = """#!/bin/bash
 echo "$*" >> {folder}/requeued
@@ -53,13 +56,14 @@ def test_each_task_is_one_run_and_one_that_is_asked_to_stop_is_queued_again(
     assert "#SBATCH --requeue\n" in text
 
     def run(task: int) -> int:
-        ids = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_JOB_ID": "77"}
+        ids = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_JOB_ID": "77", "SLURM_JOB_NAME": "masks"}
         environment = os.environ | ids | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         return subprocess.run(["bash", str(script)], env=environment).returncode
 
     assert [run(task) for task in range(3)][:2] == [0, 0]
-    assert (tmp_path / "requeued").read_text() == "requeue 77_1\n"
-    assert run(1) == 0
+    assert (tmp_path / "requeued").read_text() == "requeue 77_0\nrequeue 77_1\n"
+    assert run(0) == run(1) == 0
+    assert set((tmp_path / "seen").read_text().splitlines()) == {"interactive 3"}  # Lightning requeues no such job
     assert run(2) != 0
     calls = (tmp_path / "calls").read_text().splitlines()
     end = "trainer.threads=3 logger.group=masks resume=true"
@@ -70,6 +74,8 @@ def test_each_task_is_one_run_and_one_that_is_asked_to_stop_is_queued_again(
         "0evaluate",
         "1train",
         "2train",
+        "0train",
+        "0evaluate",
         "1train",
         "1evaluate",
         "2train",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from convtasnet_lit.dashboards.media import KEYS, MIXTURES
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 
@@ -18,10 +19,8 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
     Raises:
         InputError: The extra `dashboard` is not installed.
     """
-    from convtasnet_lit.dashboards.media import KEYS, MIXTURES
-
     try:
-        import wandb_workspaces.reports.v2 as panels
+        import wandb_workspaces.reports.v2.interface as panels
         import wandb_workspaces.workspaces as workspaces
     except ImportError as error:
         raise InputError("dashboard: needs a package: pip install 'convtasnet_lit[dashboard]'") from error
@@ -37,7 +36,10 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
         "SI-SDRi of the test", ["test/si_sdri"], groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="stderr"
     )
     sounds = [
-        panels.MediaBrowser(f"mixture {n}", media_keys=[key.format(f"mixture {n}") for key in KEYS])
+        panels.MediaBrowser(
+            f"mixture {n}",
+            media_keys=[key.format(f"mixture {n}") for key in KEYS],
+        )
         for n in range(MIXTURES)
     ]
     sections = {

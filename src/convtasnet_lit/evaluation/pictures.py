@@ -38,24 +38,6 @@ def spectrogram_figure(signals: Mapping[str, np.ndarray], sample_rate: int) -> F
     return figure
 
 
-def mask_figure(masks: np.ndarray) -> Figure:
-    """Draw masks under one another; filters are sorted by how much they let through in all.
-
-    Args:
-        masks: (sources, filters, frames).
-    """
-    figure = Figure(figsize=(10, 2.2 * len(masks)), layout="constrained")
-    axes = figure.subplots(len(masks), 1, sharex=True, squeeze=False)[:, 0]
-    order = masks.sum((0, 2)).argsort()
-    for number, (axis, mask) in enumerate(zip(axes, masks[:, order], strict=True), start=1):
-        image = axis.imshow(mask, aspect="auto", origin="lower", vmin=0, vmax=max(1.0, float(masks.max())))
-        axis.set(ylabel="filter")
-        axis.set_title(f"mask {number}", fontsize=9, loc="left")
-    axes[-1].set(xlabel="frame")
-    figure.colorbar(image, ax=axes.tolist())
-    return figure
-
-
 def example_signals(item: Mixture, estimates: Tensor) -> dict[str, np.ndarray]:
     """Return a mixture, its references and its estimates at the level they have in it, loud ones scaled to full scale.
 

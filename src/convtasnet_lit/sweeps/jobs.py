@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from convtasnet_lit.config import Config, LauncherConfig, LauncherName, typed
 from convtasnet_lit.doors import CONF_DIR
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
 
+_HYDRAS_OWN = ("help", "hydra_help", "cfg", "info", "shell_completion", "config_dir", "config_name", "config_path")
 _NOT_OF_A_RUN = ("sweep", "launcher", "hydra", "resume")  # what says how runs are started
 
 
@@ -36,9 +37,15 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether its best network was evaluated after it was trained."""
-        best, metrics = self.folder / "checkpoints" / "best.ckpt", self.folder / "evaluation-test" / "metrics.json"
-        return metrics.is_file() and best.is_file() and metrics.stat().st_mtime >= best.stat().st_mtime
+        """Whether a sweep trained and evaluated it to the end, and nothing was trained since."""
+        last, metrics = self.folder / "checkpoints" / "last.ckpt", self.folder / "evaluation-test" / "metrics.json"
+        there = all(path.is_file() for path in (self.mark, last, metrics))
+        return there and self.mark.stat().st_mtime >= last.stat().st_mtime
+
+    @property
+    def mark(self) -> Path:
+        """A file that says so: an evaluation alone can be one of a run that was stopped halfway."""
+        return self.folder / "sweep.done"
 
 
 @dataclass(frozen=True)
@@ -67,11 +74,14 @@ def asked_sweep() -> Sweep | None:
     """
     options, unknown = get_args_parser().parse_known_args()
     asked = vars(options)
-    if unknown or any(asked[name] for name in ("help", "hydra_help", "cfg", "info", "shell_completion")):
+    if unknown or any(asked[name] for name in _HYDRAS_OWN):
         return None
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         lines = parser.parse_overrides(options.overrides)
+        for line in lines:
+            several = line.is_sweep_override() and line.get_key_element().split(".")[0] in _NOT_OF_A_RUN
+            require(not several, line.get_key_element(), line.input_line, "one value: it says how runs are started")
         fixed = [str(line.input_line) for line in lines if not line.is_sweep_override()]
         composed = compose("train", fixed, return_hydra_config=True)
         launcher = _settings(composed).launcher

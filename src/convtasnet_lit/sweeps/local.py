@@ -20,7 +20,7 @@ from convtasnet_lit.config import Config
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.sweeps.jobs import Job, Sweep
-from convtasnet_lit.training.budget import step_of
+from convtasnet_lit.training.budget import room_here, settled, step_of
 from convtasnet_lit.training.losses import pit_loss
 from convtasnet_lit.training.memory import Step
 from convtasnet_lit.training.trainer import pick_precision
@@ -43,11 +43,11 @@ def run_locally(sweep: Sweep) -> list[str]:
         One line for each run that failed.
     """
     waiting, threads = [job for job in sweep.jobs if not job.is_done], sweep.launcher.threads
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    at_once = min(sweep.launcher.parallel or gpus or max(1, (os.cpu_count() or 1) // threads), max(1, len(waiting)))
+    gpus = _gpus()
+    at_once = min(sweep.launcher.parallel or len(gpus) or max(1, _cores() // threads), max(1, len(waiting)))
     slots: queue.SimpleQueue[str] = queue.SimpleQueue()
     for number in range(at_once):
-        slots.put(str(number % gpus) if gpus else "")
+        slots.put(gpus[number % len(gpus)] if gpus else "")
     if len(waiting) < len(sweep.jobs):
         print(f"{len(sweep.jobs) - len(waiting)} of {len(sweep.jobs)} runs are done already")
     each = f"{threads} thread{'s' * (threads > 1)} each"
@@ -81,9 +81,12 @@ def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]") -> str:
         for door, *arguments in commands:
             with (job.folder / LOG).open("ab") as log:
                 command = [sys.executable, "-m", f"convtasnet_lit.{door}", *arguments]
-                ended = subprocess.run(command, stdout=log, stderr=log, env=environment, preexec_fn=_end_with_parent)
+                ended = subprocess.run(command, stdout=log, stderr=log, env=environment, preexec_fn=_END_WITH_PARENT)
+            if ended.returncode < 0:
+                return f"{door} was ended by {signal.Signals(-ended.returncode).name}"
             if ended.returncode:
                 return _last_line(job.folder / LOG)
+        job.mark.touch()
         return ""
     except OSError as error:
         return error.strerror or str(error)
@@ -93,16 +96,18 @@ def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]") -> str:
 
 def _left(jobs: Sequence[Job], at_once: int, threads: int) -> str:
     """How long the runs will take, from the epochs of each so far, or from a few steps."""
-    seconds = 0.0
+    ends = [0.0] * at_once  # of each slot; a run begins in the one that is free first
     for job in jobs:
         done, each = _history(job.folder)
-        seconds += max(0, job.config.trainer.max_epochs - done) * (each or _guess(job.config, threads))
-    hours, minutes = divmod(math.ceil(seconds / at_once / 60), 60)
+        seconds = max(0, job.config.trainer.max_epochs - done) * (each or _guess(job.config, threads))
+        ends[ends.index(min(ends))] += seconds
+    hours, minutes = divmod(math.ceil(max(ends) / 60), 60)
     return f"about {hours} h {minutes} min, less where runs stop early"
 
 
 def _guess(config: Config, threads: int) -> float:
     """Seconds of an epoch, validation aside."""
+    config = settled(config, room_here(config))
     step, batch = step_of(config, pick_precision(config.trainer)), config.data.mixtures_per_batch
     steps = config.data.train_mixtures / batch / config.trainer.devices
     return steps * _seconds_of_step(step, batch, config.trainer.accelerator.name, threads)
@@ -145,7 +150,23 @@ def _quoted(folder: Path) -> str:
     return "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def _gpus() -> list[str]:
+    """The GPUs that runs may use, as CUDA_VISIBLE_DEVICES names them."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    named = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    return named.split(",")[:count]
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def _end_with_parent() -> None:
-    """Let Linux end a run when the sweep's process is killed, so that the next one finds its folder free."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    assert _LIBC
+    _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; at SIGTERM Lightning would first finish the batch or validation
+
+
+# Linux ends a run when the sweep's process is killed, so that the next one finds its folder free.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_END_WITH_PARENT = _end_with_parent if sys.platform == "linux" else None

@@ -10,7 +10,8 @@ from convtasnet_lit.sweeps.jobs import Sweep
 _SCRIPT = """#!/bin/bash
 # The runs of the sweep {name}. Start them with: sbatch {path}
 # Five minutes before a task's time ends, Slurm sends SIGUSR1. The run then saves its state and ends with code 75, and
-# this script, and nobody else, asks for the task to be queued again; the steps' name keeps Lightning from doing so.
+# this script, and nobody else, asks for the task to be queued again; the job's name keeps Lightning from doing so.
+# 138 is the code of what the signal ended before or after the training.
 # A task that Slurm itself requeues after a node has failed goes on from its last epoch.
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}
@@ -30,16 +31,18 @@ folders=(
 )
 overrides=${{runs[$SLURM_ARRAY_TASK_ID]}}
 folder=${{folders[$SLURM_ARRAY_TASK_ID]}}
-export OMP_NUM_THREADS={threads}
+export OMP_NUM_THREADS={threads} SRUN_CPUS_PER_TASK={threads}
+export SLURM_JOB_NAME=interactive  # srun --job-name does not set it within a job
 
 started="trainer.threads={threads} logger.group={name} resume=true"
-eval "srun --job-name=interactive {python} -m convtasnet_lit.train $overrides $started"
+eval "srun {python} -m convtasnet_lit.train $overrides $started" &&
+    srun {python} -m convtasnet_lit.evaluate "checkpoint='$folder'"
 code=$?
-if [ $code -eq 75 ]; then
+if [ $code -eq 75 ] || [ $code -eq 138 ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
     exit 0
 fi
-[ $code -eq 0 ] && srun --job-name=interactive {python} -m convtasnet_lit.evaluate "checkpoint='$folder'"
+exit $code
 """
 
 
