@@ -330,7 +330,7 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("name=.", "name: . is not allowed; it must be the name of a folder"),
         ("name=..", "name: .. is not allowed; it must be the name of a folder"),
         ("--nothing", "option: --nothing is not allowed; it must be one that `train --help` lists"),
-        ("data.root=/nowhere data.store=new", "data.root: /nowhere is not an AISHELL-3 tree"),
+        ("data.root=/nowhere data.store=new", "data.root: /nowhere is not there"),
         ("data.num_speakers=5", "data.num_speakers: 5"),
         (
             "data.fewest_speakers=3",
@@ -368,6 +368,8 @@ def test_help_and_a_bad_setting_are_answered_before_torch_is_imported(door: str,
         "stream": ["x", "--threads", "0"],
         "export": ["x", "--format", "torch_export", "--streaming"],
         "publish": ["x"],
+        "report": ["x", "--out"],
+        "dashboard": ["x", "--out"],
         "evaluate": ["checkpoint=x", "examples=-1"],
         "prepare": ["data.sample_rate=x"],
     }.get(door, ["model.num_blocks=x"])

@@ -19,11 +19,13 @@ from omegaconf import OmegaConf
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from convtasnet_lit import search, train
+from convtasnet_lit import search
+from convtasnet_lit import train as door
 from convtasnet_lit.config import Config
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.studies import MOST_STARTS, ReportEpochs, SharedStudy
+from convtasnet_lit.training import run as train
 from convtasnet_lit.training.callbacks import Interrupted
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 from tests.test_doors import TINY
@@ -103,7 +105,7 @@ def test_a_study_leaves_plots_a_table_and_the_command_that_repeats_the_best(
     overrides = command.removeprefix("python -m convtasnet_lit.train ").split()
     assert OmegaConf.load(f"found/trial-{best['number']}/.hydra/overrides.yaml") == overrides
     monkeypatch.setattr(sys, "argv", ["train", *overrides, "name=again"])
-    train.main()
+    door.main()
     weights = [
         read_checkpoint(folder / "checkpoints" / "best.ckpt")["state_dict"]
         for folder in (Path("runs/again"), Path(f"found/trial-{best['number']}"))
@@ -295,7 +297,7 @@ def test_every_command_of_the_docs_can_be_searched(line: str) -> None:
         (["optimizer.lr=log(1e-4"], "log(1e-4"),
         (["data.segment=1s,4x"], "data.segment: '4x' is not a duration"),
         (["trainer.devices=2"], "trainer.devices: 2 is not allowed"),
-        (["data.root=/nowhere,/here"], "data.root: /nowhere is not an AISHELL-3 tree"),
+        (["data.root=/nowhere,/here", "data.store=new"], "data.root: /nowhere is not there"),
         (["data.batch_size=2,100"], "data.train_mixtures: 8 make no batch of 100"),
         (["--trials", "0"], "--trials: 0 is not allowed; it must be 1 or more"),
     ],

@@ -49,7 +49,7 @@ def test_a_training_goes_on_without_its_pictures(
     def fail(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(media, "spectrogram_figure", fail)
+    monkeypatch.setattr(media, "example_signals", fail)
     with pytest.warns(UserWarning, match="were not logged: No space left"):
         result = train(replace(config, logger=LoggerConfig(LoggerName.tensorboard)), tmp_path, [ValidationMedia()])
     assert result.epochs == config.trainer.max_epochs

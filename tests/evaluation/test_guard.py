@@ -137,6 +137,7 @@ def test_a_file_makes_nothing_where_it_names_a_place(kind: CorpusName, config: C
 def test_a_store_that_a_file_names_or_that_is_for_reading_only_stays_as_it_is(
     run: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    MixtureDataModule(config.data).check()
     store = Path(config.data.store)
     before = sorted(store.rglob("*"))
     data = evaluated_data(DataOverrides(test_mixtures=4), read_stored(run))
@@ -171,5 +172,6 @@ def test_a_run_of_somebody_else_reads_no_environment(tmp_path: Path, monkeypatch
         (tmp_path / name).mkdir()
     (tmp_path / ".hydra" / "config.yaml").write_text("logger: {project: '${oc.env:TOKEN}', group: ''}")
     (tmp_path / "evaluation-test" / "per_utterance.csv").write_text("si_sdr\n1.0\n")
-    _show_wandb({"split": "test"}, tmp_path / "evaluation-test")
+    report = {"split": "test", "checkpoint": str(tmp_path / "checkpoints" / "best.ckpt")}
+    _show_wandb(report, tmp_path / "evaluation-test")
     assert [settings["project"] for settings in sent] == ["${oc.env:TOKEN}"]
