@@ -140,12 +140,12 @@ def test_a_store_that_a_file_names_or_that_is_for_reading_only_stays_as_it_is(
     MixtureDataModule(config.data).check()
     store = Path(config.data.store)
     before = sorted(store.rglob("*"))
-    data = evaluated_data(DataOverrides(test_mixtures=4), read_stored(run))
+    data = evaluated_data(DataOverrides(test_mixtures=17), read_stored(run))
     assert data.write_list(data.fixed_mixtures(Split.test), Split.test) not in before
     assert sorted(store.rglob("*")) == before
     monkeypatch.setattr(os, "access", lambda *_: False)  # a user's; root may write all
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("written"))
-    MixtureDataModule(replace(config.data, test_mixtures=4)).check()
+    MixtureDataModule(replace(config.data, test_mixtures=17)).check()
 
 
 def test_what_is_asked_for_is_made(config: Config, corpus: Path, tmp_path: Path) -> None:
