@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich import print as show
 
-from benchmarks import latency, loading, peak, report, scoring, speed
+from benchmarks import latency, loading, peak, printing, scoring, speed
 from benchmarks.contestants import MODELS
 from benchmarks.timing import Part, Settings, threads_of_torch
 from convtasnet_lit.command_line import BAD_INPUT, leave
@@ -65,9 +65,9 @@ def main() -> None:
         leave(f"error: {error}", BAD_INPUT)
     parts = [Part(**part) for part in found["parts"].values()]
     if options.markdown:
-        print(report.markdown(found["machine"], found["command"], parts))
+        print(printing.markdown(found["machine"], found["command"], parts))
     else:
-        show(report.tables(parts))
+        show(printing.tables(parts))
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -76,7 +76,12 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     if settings.bfloat16:
         warn_of_slow_bfloat16("cpu")
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
-    found: dict[str, Any] = {"command": command, "machine": report.machine(), "settings": asdict(settings), "parts": {}}
+    found: dict[str, Any] = {
+        "command": command,
+        "machine": printing.machine(),
+        "settings": asdict(settings),
+        "parts": {},
+    }
     for name in options.parts:
         started = time.perf_counter()
         with threads_of_torch(settings.threads):

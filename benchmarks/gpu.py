@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from benchmarks import report
+from benchmarks import printing
 from benchmarks.contestants import build_all, example_batch, model_shape
 from benchmarks.memory_table import PROFILES
 from benchmarks.timing import PEERS, Part, Row, absent
@@ -32,8 +32,8 @@ def main() -> None:
     if not torch.cuda.is_available():
         leave("error: benchmarks.gpu: no GPU here; the other parts run on the CPU: python -m benchmarks", BAD_INPUT)
     parts = [accuracy(configs(), torch.device("cuda")), speed()]
-    machine = {"card": torch.cuda.get_device_name(), **report.machine()}
-    print(report.markdown(machine, "python -m benchmarks.gpu", parts))
+    machine = {"card": torch.cuda.get_device_name(), **printing.machine()}
+    print(printing.markdown(machine, "python -m benchmarks.gpu", parts))
 
 
 def configs() -> dict[str, Config]:

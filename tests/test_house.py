@@ -190,7 +190,9 @@ def test_no_extra_is_needed_to_import_what_trains_and_separates(tmp_path: Path) 
     for entry in Path(pytest.__file__).parents[1].iterdir():  # site-packages, but for the extras
         if not entry.name.lower().startswith(tuple(extras.split())):
             (tmp_path / entry.name).symlink_to(entry)
-    modules = "training.run, evaluation.run, inference.separator, inference.live, corpus.prepared, comparison.page"
+    modules = (
+        "training.run, evaluation.evaluating, inference.separator, inference.live, corpus.prepared, comparison.page"
+    )
     imports = "; ".join(f"import convtasnet_lit.{module}" for module in modules.split(", "))
     code = f"import sys; sys.path += [{str(tmp_path)!r}, {str(SOURCE.parent)!r}]; {imports}"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True)

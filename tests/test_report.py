@@ -14,7 +14,7 @@ import yaml
 
 from convtasnet_lit import report
 from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MaskActivation, plain
-from convtasnet_lit.evaluation.run import evaluate
+from convtasnet_lit.evaluation.evaluating import evaluate
 from tests.comparison.browser import CHROMIUM, opened
 from tests.comparison.made import write_sweep
 from tests.runs import write_run as write_trained

@@ -11,7 +11,7 @@ from convtasnet_lit.doors import hydra_door
 def _run(config: EvaluateConfig, _: Path) -> None:
     from rich import print as show
 
-    from convtasnet_lit.evaluation.run import evaluate
+    from convtasnet_lit.evaluation.evaluating import evaluate
     from convtasnet_lit.evaluation.tables import counting_table, score_table
 
     report, folder = evaluate(config)
