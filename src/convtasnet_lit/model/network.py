@@ -1,6 +1,7 @@
 """Conv-TasNet as in the paper: encoder, separator, decoder (Luo & Mesgarani, TASLP 27(8), 2019, figure 1)."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -238,6 +239,6 @@ class ConvTasNet(nn.Module):
     def padding(self, samples: int) -> tuple[int, int]:
         """Zeros before and after a mixture of so many samples."""
         if not self.edge_padding:
-            right: int = torch.sym_max(0, self.kernel_size - samples)  # type: ignore[no-untyped-call]
+            right: int = cast(Any, torch).sym_max(0, self.kernel_size - samples)
             return 0, right  # max itself would compare a length that export leaves open
         return self.stride, -samples % self.stride + self.stride  # up to a whole stride, and one more

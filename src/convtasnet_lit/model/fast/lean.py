@@ -101,7 +101,9 @@ def lean_block(state: Tensor, block: ConvBlock, recompute: bool, do: Any) -> Ten
     """
     training = torch.is_grad_enabled()
     weights = _weights(block)
-    return _LeanBlock.apply(state, block.dilation, block.left, recompute, training, do, *weights)  # type: ignore[no-any-return,no-untyped-call]
+    apply: Any = _LeanBlock.apply  # typed in some versions of torch, and not in others
+    next_state: Tensor = apply(state, block.dilation, block.left, recompute, training, do, *weights)
+    return next_state
 
 
 def _weights(block: ConvBlock) -> Weights:
