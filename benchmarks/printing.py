@@ -4,12 +4,12 @@ import os
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from benchmarks.timing import Part, Row
+from convtasnet_lit.devices import processor_name
 
 PACKAGES = ("convtasnet_lit", "torch", "torchaudio", "asteroid", "speechbrain", "torchmetrics")
 
@@ -17,7 +17,7 @@ PACKAGES = ("convtasnet_lit", "torch", "torchaudio", "asteroid", "speechbrain", 
 def machine() -> dict[str, str]:
     """Say what the figures were measured on: processor, system, versions."""
     return {
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "processor": f"{processor_name()}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
     }
@@ -82,12 +82,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

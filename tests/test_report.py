@@ -114,6 +114,17 @@ def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
     assert "there is nothing to hear" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_the_page_names_each_machine_that_a_run_was_trained_on(tmp_path: Path) -> None:
+    runs = write_sweep(tmp_path / "runs", {"relu": 0.0, "sigmoid": 0.0}, seeds=1)
+    parts = [{"commit": "abc", "processor": name, "data": {"store": "demo-1"}} for name in ("Xeon", "EPYC", "Xeon")]
+    (runs / "relu-0" / "environment.json").write_text(json.dumps(parts))
+    report.report([runs], tmp_path / "out")
+    origin = pd.read_csv(tmp_path / "out" / "tables" / "origin.csv").set_index("fact")["value"]
+    assert origin["processor"] == "Xeon then EPYC (not recorded by 1 of 2 runs)"
+    assert origin["commit of the training"].startswith("abc (") and origin["store of the corpus"].startswith("demo-1 (")
+    assert origin["Python"] == "not recorded by any run"
+
+
 def test_help_loads_neither_torch_nor_matplotlib() -> None:
     code = "import sys, convtasnet_lit.report as r; r.arguments(); print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,6 +1,10 @@
-"""What a network computes on, by the name a user gives it."""
+"""What a network computes on, by the name a user gives it, and what there is here."""
 
+import os
+import platform
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convtasnet_lit.errors import InputError, require
@@ -48,3 +52,18 @@ def find_device(name: str, key: str = "device") -> "torch.device":
     if not here[device.type]:
         raise InputError(f"{key}: {name} is not here; use auto or cpu")
     return device
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Return what the processor calls itself; where it does not say, its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

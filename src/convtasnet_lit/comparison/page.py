@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -14,6 +15,7 @@ from convtasnet_lit.comparison.answers import Answers, tables
 from convtasnet_lit.comparison.arms import Sweep
 from convtasnet_lit.comparison.figures import draw, inlined, saved
 from convtasnet_lit.comparison.listening import examples, ranked
+from convtasnet_lit.comparison.runs import Run
 from convtasnet_lit.comparison.words import caution, readable, statements
 
 TITLES = {
@@ -33,6 +35,18 @@ CAPTIONS = {
     "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin.",
     "curves-by-hour": "The same by the time it took on the machine that each run had.",
     "input": "Improvement by how hard the mixture was. Points: mixtures, mean over seeds. Line: means of tenths.",
+}
+RECORDED = {  # in each part of `environment.json`
+    "store of the corpus": ("data", "store"),
+    "hash of the training and validation utterances": ("data", "training and validation"),
+    "validation list": ("data", "validation list"),
+    "commit of the training": ("commit",),
+    "Python": ("python",),
+    "torch": ("packages", "torch"),
+    "processor": ("processor",),
+    "its cores": ("cores",),
+    "threads of torch": ("threads",),
+    "trained on": ("device",),
 }
 
 
@@ -80,20 +94,24 @@ def _latex(table: pd.DataFrame, title: str, name: str) -> str:
 def _origin(sweep: Sweep) -> pd.DataFrame:
     """List what the runs say of data, code and machines, and what they do not say."""
     runs = [run for arm in sweep.arms for run in arm.runs]
-    notes = [run.recorded for run in runs]
     facts: dict[str, list[str]] = {
         "corpus": [f"{run.settings.get('data.corpus')} at {run.settings.get('data.sample_rate')} Hz" for run in runs],
-        "hash of the corpus": ["" for _ in runs],
         "hash of the test list's recordings and levels": [run.test_list if len(run.scores) else "" for run in runs],
         "list written by evaluation": [str(run.evaluation.get("mixture_list", "")) for run in runs],
-        "commit of the training": [each.get("git", {}).get("commit", "") for each in notes],
-        "Python of the training": [each.get("python", "") for each in notes],
-        "machine of the training": [each.get("gpu") or each.get("host", "") for each in notes],
     }
+    facts |= {fact: [_of_parts(run, *keys) for run in runs] for fact, keys in RECORDED.items()}
     rows = [{"fact": fact, "value": _joined(values)} for fact, values in facts.items()]
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "matplotlib"))
     here = f"convtasnet_lit {__version__}, Python {platform.python_version()}, {versions}"
     return pd.DataFrame([*rows, {"fact": "this report", "value": here}])
+
+
+def _of_parts(run: Run, *keys: str) -> str:
+    """What a run recorded under nested keys; where it went on elsewhere, all values in their order."""
+    values: list[Any] = list(run.environment)
+    for key in keys:
+        values = [value[key] for value in values if isinstance(value, dict) and key in value]
+    return " then ".join(dict.fromkeys(str(value) for value in values if value != ""))
 
 
 def _joined(values: list[str]) -> str:

@@ -35,7 +35,7 @@ class Run:
         history: One row an epoch; empty if no epoch ended.
         evaluation: What `metrics.json` holds; empty if the run was not evaluated.
         scores: One row a test mixture; empty if the run was not evaluated.
-        recorded: What W&B noted of code and machine; empty if it did not log the run.
+        environment: What it was trained with and on, a dict for each part of a run that went on elsewhere.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class Run:
     history: pd.DataFrame
     evaluation: Mapping[str, Any]
     scores: pd.DataFrame
-    recorded: Mapping[str, Any]
+    environment: Sequence[Mapping[str, Any]]
 
     @cached_property
     def test_list(self) -> str:
@@ -70,15 +70,14 @@ def read_run(folder: Path) -> Run:
     history = _read(folder / "history.csv", _table, pd.DataFrame())
     evaluation = _read(folder / EVALUATION / "metrics.json", json.loads, {})
     scores = _read(folder / EVALUATION / "per_utterance.csv", _table, pd.DataFrame())
-    noted = sorted(folder.glob("wandb/*run-*/files/wandb-metadata.json"))  # one each time it was resumed
-    recorded = _read(noted[-1], json.loads, {}) if noted else {}
+    environment = _read(folder / "environment.json", json.loads, [])
     _require_columns(folder / "history.csv", history, {"epoch", "seconds"})
     _require_columns(folder / EVALUATION / "per_utterance.csv", scores, {*_LIST_COLUMNS, METRIC})
     if len(scores):
         scores = scores.set_index("mixture").replace([np.inf, -np.inf], np.nan)
         scores = scores if scores[METRIC].notna().any() else pd.DataFrame()
     seed, ablation = int(config.get("seed", 0)), chosen.get("ablation", "baseline")
-    return Run(folder, seed, ablation, settings, history, evaluation, scores, recorded)
+    return Run(folder, seed, ablation, settings, history, evaluation, scores, environment)
 
 
 def run_folders(folders: Sequence[Path]) -> list[Path]:

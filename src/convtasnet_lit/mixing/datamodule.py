@@ -58,6 +58,13 @@ class MixtureDataModule(LightningDataModule):
         self._draw(Split.train)
         return [self.write_list(self.fixed_mixtures(split), split) for split in _SPLIT_NUMBERS]
 
+    def content(self) -> dict[str, str]:
+        """Name what is mixed, each by a hash of its content."""
+        lists = {
+            f"{split.name} list": self.write_list(self.fixed_mixtures(split), split).stem for split in _SPLIT_NUMBERS
+        }
+        return {"store": self.corpus.store.folder.name, "training and validation": self._utterances, **lists}
+
     @property
     def corpus(self) -> PreparedCorpus:
         """The prepared corpus; opened at first use."""

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from convtasnet_lit.config import Config
-from convtasnet_lit.devices import find_device
+from convtasnet_lit.devices import cores, find_device
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.sweeps.jobs import Job, Sweep
 from convtasnet_lit.training.budget import room_here, settled, step_of
@@ -44,7 +44,7 @@ def run_locally(sweep: Sweep) -> list[str]:
     """
     waiting, threads = [job for job in sweep.jobs if not job.is_done], sweep.launcher.threads
     gpus = _gpus()
-    at_once = min(sweep.launcher.parallel or len(gpus) or max(1, _cores() // threads), max(1, len(waiting)))
+    at_once = min(sweep.launcher.parallel or len(gpus) or max(1, cores() // threads), max(1, len(waiting)))
     slots: queue.SimpleQueue[str] = queue.SimpleQueue()
     for number in range(at_once):
         slots.put(gpus[number % len(gpus)] if gpus else "")
@@ -155,11 +155,6 @@ def _gpus() -> list[str]:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     named = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
     return named.split(",")[:count]
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _end_with_parent() -> None:

@@ -29,6 +29,7 @@ from convtasnet_lit.training.callbacks import (
     WholeCheckpointIO,
 )
 from convtasnet_lit.training.module import LOG_EVERY_BATCHES
+from convtasnet_lit.training.provenance import Provenance
 from convtasnet_lit.training.schedules import PROGRESS_DB
 
 _LIGHTNING_PRECISION = {Precision.fp32: "32-true", Precision.fp16: "16-mixed", Precision.bf16: "bf16-mixed"}
@@ -91,6 +92,7 @@ def make_callbacks(config: Config, folder: Path) -> list[Callback]:
         EpochHistory(folder / "history.csv", seconds),
         # A validation that is not finite is one without progress: in fp16 the next one may be finite again.
         EarlyStopping("val/loss", PROGRESS_DB, config.trainer.early_stopping_patience, check_finite=False),
+        Provenance(folder / "environment.json"),  # after the one that says whether anything is trained
         SaveOnInterrupt(checkpoints / "last.ckpt"),
         BestAndLast(checkpoints),
     ]
