@@ -110,7 +110,12 @@ def test_train_evaluate_separate(command: Command, trained: str) -> None:
     assert set(scores) == {"mixtures", "si_sdr", "sdr", "si_sdri", "sdri"}
     table = pd.read_csv(folder / "per_utterance.csv")
     assert table["si_sdri"].mean() == pytest.approx(scores["si_sdri"]["mean"])
-    assert {p.name for p in (folder / "examples").iterdir()} == {"0", "1"}
+    ranks = table["si_sdri"].argsort().tolist()
+    assert report["examples"] == list(dict.fromkeys([0, 1, *ranks]))  # the first two, the worst two, the best two
+    assert {p.name for p in (folder / "examples").iterdir()} == {"0", "1", "2", "3"}
+    page = (Path(trained) / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Run first</h1>" in page and f"[{np.floor(low * 100) / 100:.2f}, " in page
+    assert page.count("<audio") == 4 * 5
     names = ["mixture", "reference_1", "reference_2", "estimate_1", "estimate_2"]
     assert {p.stem for p in (folder / "examples" / "0").glob("*.wav")} == set(names)
     assert (folder / "examples" / "0" / "spectrograms.png").exists()

@@ -233,7 +233,7 @@ class EvaluateConfig:
     checkpoint: str = MISSING  # anything that weights.pretrained opens
     split: Split = Split.test
     metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:4])  # si_sdr, sdr, si_sdri, sdri
-    examples: int = 4  # mixtures written as WAV and PNG
+    examples: int = 4  # the first mixtures, written as WAV and PNG with the worst and best two; 0: none
     accelerator: Accelerator = Accelerator.auto
     bfloat16: bool = False  # multiply in bfloat16
     output: str = ""  # by default `evaluation-SPLIT` in the run's folder, `evaluation-NAME-SPLIT` for other networks

@@ -9,7 +9,7 @@ from convtasnet_lit.errors import InputError
 
 
 def report(runs: Sequence[Path], out: Path, baseline: str = "") -> list[str]:
-    """Compare runs and write what was found.
+    """Compare runs, or show one, and write what was found.
 
     Args:
         runs: Folders of runs, or folders that hold some.
@@ -25,6 +25,7 @@ def report(runs: Sequence[Path], out: Path, baseline: str = "") -> list[str]:
     from convtasnet_lit.comparison.answers import answer
     from convtasnet_lit.comparison.arms import read_sweep
     from convtasnet_lit.comparison.page import files
+    from convtasnet_lit.comparison.single import sentences
     from convtasnet_lit.comparison.words import caution, statements
     from convtasnet_lit.files import written_whole
 
@@ -36,7 +37,9 @@ def report(runs: Sequence[Path], out: Path, baseline: str = "") -> list[str]:
                 partial.write_bytes(content)
     except OSError as error:
         raise InputError(f"--out: {out} cannot be written: {error.strerror}") from error
-    said = [*statements(answers), caution(answers), *(f"note: {note}" for note in answers.sweep.notes)]
+    sweep = answers.sweep
+    found = sentences(sweep) if sweep.lone else statements(answers)
+    said = [*found, caution(answers), *(f"note: {note}" for note in sweep.notes)]
     return [line for line in said if line]
 
 

@@ -43,7 +43,7 @@ def write_run(
     table = scores(gain, seed, test_list)
     table.to_csv(evaluation / "per_utterance.csv", index=False)
     report = {"checkpoint": "best.ckpt", "epoch": int(curve["val/loss"].idxmin()), "corpus": "demo", "split": "test"}
-    report |= {"mixture_list": "test-2spk-0a1b2c3d4e5f.csv"}
+    report |= {"mixture_list": "test-2spk-0a1b2c3d4e5f.csv", "scores": summarized(table)}
     (evaluation / "metrics.json").write_text(json.dumps(report))
     for number in range(examples):
         write_example(evaluation / "examples" / f"{number}", number)
@@ -76,6 +76,18 @@ def scores(gain: float, seed: int, test_list: int) -> pd.DataFrame:
         table[f"sha256_{source + 1}"] = [f"{test_list}{speaker:015x}" for speaker in pairs[:, source]]
         table[f"level_db_{source + 1}"] = [f"{level:.6f}" for level in start * source]
     return pd.DataFrame(table | {"si_sdr": start + improvement, "si_sdri": improvement})
+
+
+def summarized(table: pd.DataFrame) -> dict[str, Any]:
+    """What `metrics.json` holds of it, but for the intervals, which are those of a normal distribution."""
+    groups = {"all": table} | {str(name): rows for name, rows in table.groupby("group")}
+    found: dict[str, Any] = {}
+    for group, rows in groups.items():
+        found[group] = {"mixtures": len(rows)}
+        for metric in ("si_sdr", "si_sdri"):
+            mean, reach = rows[metric].mean(), 1.96 * rows[metric].sem()
+            found[group][metric] = {"mean": mean, "median": rows[metric].median(), "ci95": [mean - reach, mean + reach]}
+    return found
 
 
 def write_example(folder: Path, number: int) -> None:

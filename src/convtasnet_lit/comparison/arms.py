@@ -73,6 +73,12 @@ class Sweep:
         return self.arms[0]
 
     @property
+    def lone(self) -> Run | None:
+        """The run, if there is but one."""
+        runs = [run for arm in self.arms for run in arm.runs]
+        return runs[0] if len(runs) == 1 else None
+
+    @property
     def scored(self) -> list[Arm]:
         """The arms with an evaluated run."""
         return [arm for arm in self.arms if arm.scored]
@@ -175,8 +181,9 @@ def _mixtures_of(arm: Sequence[Run], kept: Mapping[str, pd.Index]) -> pd.Index:
 
 def _notes(arms: Sequence[Arm]) -> list[str]:
     notes = [note for arm in arms for run in arm.runs for note in _notes_of(run)]
+    several = sum(len(arm.runs) for arm in arms) > 1
     for arm in arms:
-        if len(arm.scored) == 1:
+        if several and len(arm.scored) == 1:
             notes.append(f"{arm.name}: one seed; it has no interval, as nothing shows the spread over seeds")
         if arm.scored and arm.test_list != arms[0].test_list:
             lists = f"{arm.test_list}, not {arms[0].test_list}"

@@ -10,10 +10,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convtasnet_lit.comparison.answers import GROUPS, Answers
+from convtasnet_lit.comparison.single import by_group
 from convtasnet_lit.comparison.statistics import Estimate
 
 INK, GRID, PAPER = "#23262b", "#d5d8dc", "#fefefe"  # the page's style sheet gives each a dark twin
@@ -53,13 +55,17 @@ def draw(answers: Answers) -> dict[str, Figure]:
     Args:
         answers: What was found.
     """
-    drawn: dict[str, Callable[[Answers, Figure], None]] = {"arms": _arms}
+    lone = answers.sweep.lone
+    drawn: dict[str, Callable[[Answers, Figure], None]] = {"scores": _scores} if lone else {"arms": _arms}
     if answers.differences:
         drawn["differences"] = _differences
-    if len(answers.groups) > 1:
+    if len(answers.groups) > 1 and not lone:
         drawn["groups"] = _groups
     if any("val/si_sdri" in run.history for arm in answers.sweep.arms for run in arm.runs):
-        drawn |= {"curves-by-epoch": partial(_curves, unit="epochs"), "curves-by-hour": partial(_curves, unit="hours")}
+        drawn["curves-by-epoch"] = partial(_curves, unit="epochs")
+        drawn |= {} if lone else {"curves-by-hour": partial(_curves, unit="hours")}
+    if lone and {"train/loss", "val/loss"} <= set(lone.history):
+        drawn["loss"] = partial(_loss, history=lone.history)
     if all("si_sdr" in run.scores for arm in answers.sweep.scored for run in arm.scored):
         drawn["input"] = _input
     figures = {}
@@ -106,13 +112,20 @@ def inlined(svg: bytes, name: str) -> str:
 
 
 def _colours(answers: Answers) -> dict[str, str]:
-    """Give each arm its colour, the baseline grey."""
+    """Give each arm its colour, the baseline grey where something is compared with it."""
+    if answers.sweep.lone:
+        return {answers.sweep.baseline.name: _COLOURS[0]}
     others = zip(answers.sweep.arms[1:], cycle(_COLOURS), strict=False)
     return {answers.sweep.baseline.name: _BASELINE} | {arm.name: colour for arm, colour in others}
 
 
 def _arms(answers: Answers, figure: Figure) -> None:
     _estimates(figure, answers.means, _colours(answers), "SI-SDR improvement (dB)")
+
+
+def _scores(answers: Answers, figure: Figure) -> None:
+    found = by_group(answers.sweep)
+    _estimates(figure, found, dict.fromkeys(found, _COLOURS[0]), "SI-SDR improvement (dB)")
 
 
 def _differences(answers: Answers, figure: Figure) -> None:
@@ -182,6 +195,22 @@ def _curves(answers: Answers, figure: Figure, unit: str) -> None:
     _legend(figure, axis)
 
 
+def _loss(_: Answers, figure: Figure, history: pd.DataFrame) -> None:
+    """Draw the loss of training and validation, and a diamond at the lowest of the latter."""
+    figure.set_size_inches(_WIDTH, 2.7)
+    axis, epochs = figure.subplots(), history["epoch"].to_numpy() + 1
+    for column, label, colour in (("train/loss", "training", _BASELINE), ("val/loss", "validation", _COLOURS[0])):
+        axis.plot(epochs, history[column], color=colour, linewidth=1.5, label=label)
+    losses = history["val/loss"].to_numpy(float)
+    if np.isfinite(losses).any():
+        best = np.nanargmin(losses)
+        axis.plot(epochs[best], losses[best], "D", color=_COLOURS[0], markersize=4.5, markeredgecolor=PAPER)
+    axis.set(xlabel="epochs", ylabel="loss (dB)")
+    axis.set_xlim(left=0)
+    axis.locator_params(axis="x", nbins=6)
+    _legend(figure, axis)
+
+
 def _input(answers: Answers, figure: Figure) -> None:
     """Draw each mixture by its input's SI-SDR, and the mean in ten groups of equally many mixtures."""
     figure.set_size_inches(_WIDTH, 2.7)
@@ -203,7 +232,7 @@ def _legend(figure: Figure, axis: Axes) -> None:
     if count > 4:
         figure.set_size_inches(_WIDTH, 2.7 + 0.28 * -(-count // 2))
         figure.legend(loc="outside lower center", ncols=2)
-    elif count:
+    elif count > 1:
         axis.legend()
 
 

@@ -37,13 +37,13 @@ def ranked(sweep: Sweep, count: int = 5) -> pd.DataFrame:
         count: How many are taken from either end.
 
     Returns:
-        A row a mixture with who speaks, and each arm's SI-SDRi in dB, a mean over its seeds.
+        A row a mixture with who speaks, and each arm's SI-SDRi in dB, a mean over its seeds; of a lone run its own.
     """
     rows = sweep.baseline.rows
     names = rows.filter(regex="^speaker_").apply(lambda row: ", ".join(name for name in row if name), axis=1)
     table = pd.DataFrame({"mixture": rows.index, "group": rows["group"].to_numpy(), "speakers": names.to_numpy()})
     for arm in [sweep.baseline, *sweep.others]:
-        table[arm.name] = arm.scores().mean(0).round(2)
+        table["SI-SDRi (dB)" if sweep.lone else arm.name] = arm.scores().mean(0).round(2)
     order = np.argsort(table.iloc[:, 3:].mean(axis=1).to_numpy())
     return table.iloc[order if len(order) <= 2 * count else np.r_[order[:count], order[-count:]]]
 
@@ -61,17 +61,21 @@ def examples(sweep: Sweep) -> dict[str, list[Sound]]:
         InputError: A WAV file is damaged.
     """
     order = ranked(sweep, count=len(sweep.baseline.mixtures))
-    there = order[[(_folder(sweep, int(mixture)) is not None) for mixture in order["mixture"]]]
+    arms = [arm.name for arm in [sweep.baseline, *sweep.others]]
+    having = order["mixture"].map(lambda mixture: sum(_folder(sweep, mixture, arm) is not None for arm in arms))
+    there = order[having == max(1, having.max())]  # what most arms have can be compared by ear
     chosen = there if len(there) <= 2 * SHOWN else pd.concat([there.head(SHOWN), there.tail(SHOWN)])
     found = {}
     for row in chosen.itertuples(index=False):
-        title = f"Mixture {row.mixture} ({row.group}): {row.speakers}"
-        found[title] = _sounds(sweep, int(row.mixture))  # type: ignore[arg-type]
+        title = f"Mixture {row.mixture} ({row.group}): {row.speakers}" + (f", {row[-1]:.2f} dB" if sweep.lone else "")
+        found[title] = _sounds(sweep, int(row.mixture))
     return found
 
 
 def _folder(sweep: Sweep, mixture: int, arm: str = "") -> Path | None:
     runs = [run for each in [sweep.baseline, *sweep.others] if arm in ("", each.name) for run in each.scored]
+    # what lies there beside those that the evaluation names is left from another one
+    runs = [run for run in runs if mixture in run.evaluation.get("examples", [mixture])]
     folders = [run.folder / EVALUATION / "examples" / str(mixture) for run in runs]
     return next((folder for folder in folders if (folder / "mixture.wav").is_file()), None)
 
@@ -83,7 +87,8 @@ def _sounds(sweep: Sweep, mixture: int) -> list[Sound]:
     files |= {path.stem.replace("_", " "): path for path in sorted(folder.glob("reference_*.wav"))}
     for arm in [sweep.baseline, *sweep.others]:
         if own := _folder(sweep, mixture, arm.name):
-            files |= {f"{arm.name}, {path.stem[-1]}": path for path in sorted(own.glob("estimate_*.wav"))}
+            name = "estimate" if sweep.lone else f"{arm.name},"
+            files |= {f"{name} {path.stem[-1]}": path for path in sorted(own.glob("estimate_*.wav"))}
     return [_sound(title, path) for title, path in files.items()]
 
 

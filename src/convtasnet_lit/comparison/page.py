@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from convtasnet_lit import __version__
+from convtasnet_lit.comparison import single
 from convtasnet_lit.comparison.answers import Answers, tables
 from convtasnet_lit.comparison.arms import Sweep
 from convtasnet_lit.comparison.figures import draw, inlined, saved
@@ -62,17 +63,46 @@ def files(answers: Answers) -> dict[str, bytes]:
     Raises:
         InputError: An example's audio is damaged.
     """
-    found = tables(answers) | {"mixtures": ranked(answers.sweep), "origin": _origin(answers.sweep)}
-    shown = {name: readable(table, signed=name == "differences") for name, table in found.items()}
+    found = _tables(answers)
     figures = draw(answers)
     made = {f"figures/{name}.{kind}": saved(figures[name], kind) for name in figures for kind in ("svg", "pdf")}
-    for name, table in shown.items():
-        made[f"tables/{name}.csv"] = found[name].to_csv(index=False).encode()
-        made[f"tables/{name}.md"] = _markdown(table, TITLES[name]).encode()
-        made[f"tables/{name}.tex"] = _latex(table, TITLES[name], name).encode()
+    for name, table in found.items():
+        shown, title = _shown(name, table), _titles(answers)[name]
+        made[f"tables/{name}.csv"] = table.to_csv(index=False).encode()
+        made[f"tables/{name}.md"] = _markdown(shown, title).encode()
+        made[f"tables/{name}.tex"] = _latex(shown, title, name).encode()
     inline = {name: inlined(made[f"figures/{name}.svg"], name) for name in figures}
-    made["report.html"] = _page(answers, shown, inline).encode()
+    made["report.html"] = _page(answers, found, inline).encode()
     return made
+
+
+def page(answers: Answers) -> str:
+    """Make the page alone.
+
+    Args:
+        answers: What was found.
+
+    Raises:
+        InputError: An example's audio is damaged.
+    """
+    figures = {name: inlined(saved(figure, "svg"), name) for name, figure in draw(answers).items()}
+    return _page(answers, _tables(answers), figures)
+
+
+def _tables(answers: Answers) -> dict[str, pd.DataFrame]:
+    further = {"mixtures": ranked(answers.sweep), "origin": _origin(answers.sweep)}
+    if answers.sweep.lone:
+        runs = tables(answers)["runs"].drop(columns="arm")
+        return {**single.tables(answers), "runs": runs, **further}
+    return tables(answers) | further
+
+
+def _shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    return readable(table, signed=name == "differences")
+
+
+def _titles(answers: Answers) -> dict[str, str]:
+    return TITLES | single.TITLES if answers.sweep.lone else TITLES
 
 
 def _markdown(table: pd.DataFrame, title: str) -> str:
@@ -122,18 +152,20 @@ def _joined(values: list[str]) -> str:
     return f"{told} (not recorded by {missing} of {len(values)} runs)" if missing else told
 
 
-def _page(answers: Answers, shown: dict[str, pd.DataFrame], figures: dict[str, str]) -> str:
-    here = FileSystemLoader(Path(__file__).parent)
+def _page(answers: Answers, found: dict[str, pd.DataFrame], figures: dict[str, str]) -> str:
+    here, sweep = FileSystemLoader(Path(__file__).parent), answers.sweep
     template = Environment(loader=here, autoescape=True, undefined=StrictUndefined).get_template("page.html")
     return template.render(
-        baseline=answers.sweep.baseline.name,
-        statements=statements(answers),
+        title=f"Run {sweep.lone.folder.resolve().name}" if sweep.lone else f"Comparison with {sweep.baseline.name}",
+        lone=sweep.lone is not None,
+        baseline=sweep.baseline.name,
+        statements=single.sentences(sweep) if sweep.lone else statements(answers),
         caution=caution(answers),
-        notes=answers.sweep.notes,
+        notes=sweep.notes,
         figures=figures,
-        captions=CAPTIONS,
-        tables=shown,
-        titles=TITLES,
-        examples=examples(answers.sweep),
-        config=yaml.safe_dump(dict(answers.sweep.baseline.runs[0].settings), sort_keys=False),
+        captions=CAPTIONS | single.CAPTIONS if sweep.lone else CAPTIONS,
+        tables={name: _shown(name, table) for name, table in found.items()},
+        titles=_titles(answers),
+        examples=examples(sweep),
+        config=yaml.safe_dump(dict(sweep.baseline.runs[0].settings), sort_keys=False),
     )

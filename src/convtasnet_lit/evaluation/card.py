@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convtasnet_lit.config import Config, typed
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.evaluation.tables import score_cell
+from convtasnet_lit.evaluation.tables import METRICS, score_cell
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.stored import StoredNetwork
 
@@ -21,14 +21,6 @@ CORPORA = {
     "demo": "synthetic Mandarin by espeak-ng, no human speech",
     "voices": "speech of 40 people in nine languages and more, from Debian packages",
     "folder": "a corpus of the publisher's own",
-}
-METRICS = {
-    "si_sdr": "SI-SDR (dB)",
-    "sdr": "SDR (dB)",
-    "si_sdri": "SI-SDRi (dB)",
-    "sdri": "SDRi (dB)",
-    "pesq": "PESQ",
-    "stoi": "STOI",
 }
 
 

@@ -10,7 +10,7 @@ from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
 from convtasnet_lit.evaluation.scores import summarize, summarize_counts
-from convtasnet_lit.evaluation.separating import score_mixtures
+from convtasnet_lit.evaluation.separating import choose_examples, score_mixtures, write_examples
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.plan import mixture_table
 from convtasnet_lit.weights.pretrained import read_stored
@@ -36,11 +36,10 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     folder = Path(config.output) if config.output else output_folder(stored, config.checkpoint, config.split)
     network = stored.build().to(find_device(config.accelerator.name, "accelerator"))
     names = [metric.name for metric in config.metrics]
-    examples = folder / "examples"
     counting = data.data.mixed_counts
-    scores = score_mixtures(
-        network, mixtures, names, stored.sample_rate, examples, config.examples, config.bfloat16, counting
-    )
+    scores = score_mixtures(network, mixtures, names, stored.sample_rate, config.bfloat16, counting)
+    examples = choose_examples(scores, config.examples)
+    write_examples(network, mixtures, examples, folder / "examples", stored.sample_rate, config.bfloat16)
     table = pd.concat([mixture_table(mixtures.specs, data.corpus.store.index), scores], axis=1)
     report = {
         "checkpoint": str(stored.file),
@@ -51,6 +50,7 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
         "bfloat16": config.bfloat16,
         "mixture_list": listed.name,
         "not_finite": table["mixture"][~table["finite"]].tolist(),
+        "examples": examples,
         "scores": summarize(table, names),
     } | ({"counting": summarize_counts(table)} if counting else {})
     with written_whole(folder / "per_utterance.csv") as partial:

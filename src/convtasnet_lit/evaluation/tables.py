@@ -4,6 +4,15 @@ from typing import Any
 
 from rich.table import Table
 
+METRICS = {
+    "si_sdr": "SI-SDR (dB)",
+    "sdr": "SDR (dB)",
+    "si_sdri": "SI-SDRi (dB)",
+    "sdri": "SDRi (dB)",
+    "pesq": "PESQ",
+    "stoi": "STOI",
+}
+
 
 def score_table(report: dict[str, Any]) -> Table:
     """Lay out a `metrics.json`: a row a gender group, a column a metric.
