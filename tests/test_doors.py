@@ -269,6 +269,8 @@ def test_each_logger_writes_without_asking(
     code, _, said = command(train.main, *small, f"logger={logger}", "name=logged")
     assert code == 0, said
     assert list(Path("runs/logged").glob(left))
+    stored = read_checkpoint(Path("runs/logged/checkpoints/last.ckpt"))["hyper_parameters"]["config"]
+    assert stored["logger"]["tags"] == ["demo", "baseline", "aishell3"]  # experiment, ablation, corpus
 
 
 def test_diagnose_passes_and_fails(command: Command, small: list[str]) -> None:

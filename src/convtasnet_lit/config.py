@@ -180,6 +180,13 @@ class LoggerConfig:
     name: LoggerName = LoggerName.wandb
     project: str = "convtasnet_lit"
     group: str = ""  # of the runs of a sweep
+    label: str = ""  # the run's name in W&B; by default that of its folder, in a sweep what it differs in
+    tags: list[str] = field(default_factory=list)  # in W&B; by default experiment, ablation, sweep and corpus
+    artifacts: bool = False  # W&B keeps the best checkpoint of a training that ended
+
+    def __post_init__(self) -> None:
+        wandb = self.name is LoggerName.wandb
+        require(wandb or not self.artifacts, "logger.artifacts", self.artifacts, "false without logger=wandb")
 
 
 @dataclass

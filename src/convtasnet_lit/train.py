@@ -3,7 +3,10 @@
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
 
 from convtasnet_lit.command_line import REQUEUE, STOPPED, leave, reported
 from convtasnet_lit.config import Config, LauncherName, LoggerName
@@ -22,7 +25,8 @@ def _run(config: Config, folder: Path) -> None:
 
     try:
         media = [] if config.logger.name is LoggerName.csv else [ValidationMedia()]
-        result = train(config, folder, media)
+        logger = replace(config.logger, tags=config.logger.tags or _tags(config))
+        result = train(replace(config, logger=logger), folder, media)
     except Interrupted as stopped:
         code = STOPPED if stopped.args == (signal.SIGINT,) else REQUEUE
         last = folder / "checkpoints" / "last.ckpt"
@@ -31,6 +35,13 @@ def _run(config: Config, folder: Path) -> None:
         raise InputError(" ".join(str(error).split())) from error
     rank_zero_info(f"best checkpoint: {result.best} (validation SI-SDR {-result.validation_loss:.2f} dB)")
     rank_zero_info(f"curves: {result.folder}/curves.png, history: {result.folder}/history.csv")
+
+
+def _tags(config: Config) -> list[str]:
+    """What a run is looked for by in W&B: its experiment, ablation, sweep and corpus."""
+    chosen = HydraConfig.get().runtime.choices
+    words = [chosen["experiment"], chosen["ablation"], config.logger.group, config.data.corpus.name]
+    return list(dict.fromkeys(word[:64] for word in words if word))  # no tag may be longer
 
 
 _one = hydra_door("train", Config, _run)

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import wandb
 
 from convtasnet_lit.config import Config, LoggerConfig, LoggerName
 from convtasnet_lit.dashboards import media
@@ -39,6 +41,26 @@ def test_wandb_gets_the_same_keys_each_epoch_offline(
     kinds = {"/".join(path.parts[path.parts.index("media") + 1 : -1]) for path in files}
     assert {"audio/audio", "images/spectrograms", "images/masks"} <= kinds
     assert sum("mixture 0 estimate_1" in path.name for path in files) == config.trainer.max_epochs
+
+
+def test_wandb_is_told_what_to_find_a_run_by_and_keeps_its_best_checkpoint_if_asked(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))  # where artifacts wait to be uploaded
+    told: list[dict[str, Any]] = []
+    init = wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **settings: told.append(settings) or init(**settings))
+    settings = LoggerConfig(LoggerName.wandb, group="masks", label="seed=1", tags=["people", "masks"])
+    for artifacts in (False, True):
+        folder = tmp_path / str(artifacts)
+        train(replace(config, logger=replace(settings, artifacts=artifacts)), folder)
+        found = {key: told[-1][key] for key in ("name", "group", "tags", "mode")}
+        assert found == {"name": "seed=1", "group": "masks", "tags": ["people", "masks"], "mode": "offline"}
+        best = (folder / "checkpoints" / "best.ckpt").read_bytes()
+        kept = [path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.read_bytes() == best]
+        assert len(kept) == artifacts
 
 
 def test_a_training_goes_on_without_its_pictures(

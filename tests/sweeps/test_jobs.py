@@ -59,6 +59,21 @@ def test_a_run_of_a_sweep_is_the_run_its_overrides_would_be_alone(monkeypatch: p
     assert sweep.launcher.threads == 2
 
 
+def test_the_runs_of_a_sweep_share_a_group_and_are_called_by_what_they_differ_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    several = ["-m", "model=tiny", "augment=all,none", "seed=0,1", "launcher.threads=2"]
+    sweep = asked(monkeypatch, *several)
+    assert sweep is not None
+    started = ["resume=true", "trainer.threads=2", "logger.group='sweep'", "logger.label='augment=none seed=1'"]
+    assert sweep.started(sweep.jobs[3]) == started
+    sweep = asked(monkeypatch, *several, "logger.group=mine", "trainer.threads=2")
+    assert sweep is not None
+    assert sweep.started(sweep.jobs[3]) == [line for line in started if "group" not in line]
+    with pytest.raises(InputError, match=r"trainer.threads: 3 is not allowed; .* launcher.threads, here 2"):
+        asked(monkeypatch, *several, "trainer.threads=3")
+
+
 def test_what_is_typed_replaces_the_files_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = asked(monkeypatch, "sweep=mask_activation", "seed=7,8,9,10")
     assert sweep is not None

@@ -66,7 +66,7 @@ def test_each_task_is_one_run_and_one_that_is_asked_to_stop_is_queued_again(
     assert set((tmp_path / "seen").read_text().splitlines()) == {"interactive 3"}  # Lightning requeues no such job
     assert run(2) != 0
     calls = (tmp_path / "calls").read_text().splitlines()
-    end = "trainer.threads=3 logger.group=masks resume=true"
+    end = "resume=true trainer.threads=3 logger.group='masks'"
     assert calls[0] == f"0 -m convtasnet_lit.train name=it's one seed=0 metrics=[si_sdr,sdr] {end}"
     assert calls[1] == f"0 -m convtasnet_lit.evaluate checkpoint='{tmp_path}/run 0'"
     assert [call.split()[0] + call.split()[2][15:] for call in calls] == [

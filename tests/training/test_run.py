@@ -33,11 +33,11 @@ def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
 
 
 def assert_equal_runs(one: Path, other: Path, but: str = "") -> None:
-    """Same weights to the last bit, same history but for times and, where given, columns that begin so."""
+    """Same weights to the last bit, same history but for times and memory and, where given, columns that begin so."""
     for name, value in weights(one).items():
         assert torch.equal(value, weights(other)[name]), name
-    times = ["seconds", "train/audio_seconds_per_second"]
-    histories = [pd.read_csv(folder / "history.csv").drop(columns=times) for folder in (one, other)]
+    machine = ["seconds", "train/audio_seconds_per_second", "train/peak_memory_gib"]
+    histories = [pd.read_csv(folder / "history.csv").drop(columns=machine) for folder in (one, other)]
     kept = [column for column in histories[0] if not (but and column.startswith(but))]
     pd.testing.assert_frame_equal(histories[0][kept], histories[1][kept])
 
@@ -69,6 +69,8 @@ def test_a_run_leaves_checkpoints_history_and_curves(config: Config, tmp_path: P
     logged = {"lr", "train/gradient_norm", "train/mask_max", "train/mask_share_above_1", "train/mixture_rms"}
     assert logged | {"train/loss", "val/si_sdr", "val/si_sdri", "train/audio_seconds_per_second"} <= set(history)
     assert history["train/mixture_rms"].to_numpy() == pytest.approx(0.0562, abs=1e-3)
+    peaks = history["train/peak_memory_gib"]
+    assert peaks.is_monotonic_increasing and 0.1 < peaks[0] < 100  # torch alone takes some hundred MiB
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not list(tmp_path.rglob("*.partial"))
 

@@ -49,6 +49,7 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
             curves("gradient norm before clipping", "train/gradient_norm"),
             curves("masks above 1", "train/mask_share_above_1"),
             curves("seconds of audio a second", "train/audio_seconds_per_second"),
+            curves("most memory (GiB)", "train/peak_memory_gib"),
         ],
         "Sounds": sounds,
         "Runs": [panels.RunComparer(diff_only="split")],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import compress, product
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -29,11 +29,13 @@ class Job:
         overrides: What is typed after `python -m convtasnet_lit.train` to start it alone.
         folder: The folder of the run.
         config: Its settings.
+        label: Those overrides in which the runs differ.
     """
 
     overrides: tuple[str, ...]
     folder: Path
     config: Config
+    label: str = ""
 
     @property
     def is_done(self) -> bool:
@@ -61,6 +63,12 @@ class Sweep:
     name: str
     jobs: list[Job]
     launcher: LauncherConfig
+
+    def started(self, job: Job) -> list[str]:
+        """Return what is typed after a run's overrides to start it, or go on with it, as one of the sweep."""
+        own, added = job.config.logger, ["resume=true", f"trainer.threads={self.launcher.threads}"]
+        added += [] if own.group else [f"logger.group={quoted(self.name)}"]
+        return added + ([] if own.label or not job.label else [f"logger.label={quoted(job.label)}"])
 
 
 def asked_sweep() -> Sweep | None:
@@ -91,7 +99,11 @@ def asked_sweep() -> Sweep | None:
         parameters = composed.hydra.sweeper.params or {}
         swept = parser.parse_overrides([f"{key}={value}" for key, value in parameters.items()])
         name = composed.hydra.runtime.choices.get("sweep", "none")
-        return Sweep("sweep" if name == "none" else name, _jobs([*swept, *lines]), launcher)
+        jobs = _jobs([*swept, *lines])
+        for threads in (job.config.trainer.threads for job in jobs):
+            allowed = f"left out: launcher.threads, here {launcher.threads}, sets it for each run of a sweep"
+            require(threads in (0, launcher.threads), "trainer.threads", threads, allowed)
+        return Sweep("sweep" if name == "none" else name, jobs, launcher)
 
 
 def _jobs(lines: Sequence[Override]) -> list[Job]:
@@ -103,7 +115,8 @@ def _jobs(lines: Sequence[Override]) -> list[Job]:
             continue
         swept = line.is_sweep_override()
         choices[key] = [f"{key}={value}" for value in line.sweep_string_iterator()] if swept else [str(line.input_line)]
-    jobs = [_job(overrides) for overrides in product(*choices.values())]
+    differing = [len(values) > 1 for values in choices.values()]
+    jobs = [_job(overrides, " ".join(compress(overrides, differing))) for overrides in product(*choices.values())]
     folders = [job.folder for job in jobs]
     for folder in folders:
         if folders.count(folder) > 1:
@@ -111,10 +124,20 @@ def _jobs(lines: Sequence[Override]) -> list[Job]:
     return jobs
 
 
-def _job(overrides: tuple[str, ...]) -> Job:
+def _job(overrides: tuple[str, ...], label: str) -> Job:
     composed = compose("train", list(overrides), return_hydra_config=True)
-    return Job(overrides, Path(str(OmegaConf.select(composed, "hydra.run.dir"))), _settings(composed))
+    return Job(overrides, Path(str(OmegaConf.select(composed, "hydra.run.dir"))), _settings(composed), label)
 
 
 def _settings(composed: DictConfig) -> Config:
     return typed(Config, OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+
+
+def quoted(text: object) -> str:
+    r"""Write a text as the value of a Hydra override.
+
+    Example:
+        >>> print(quoted("it's one"))
+        'it\'s one'
+    """
+    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"

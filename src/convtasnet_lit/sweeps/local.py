@@ -19,7 +19,7 @@ import torch
 from convtasnet_lit.config import Config
 from convtasnet_lit.devices import cores, find_device
 from convtasnet_lit.model.network import ConvTasNet
-from convtasnet_lit.sweeps.jobs import Job, Sweep
+from convtasnet_lit.sweeps.jobs import Job, Sweep, quoted
 from convtasnet_lit.training.budget import room_here, settled, step_of
 from convtasnet_lit.training.losses import pit_loss
 from convtasnet_lit.training.memory import Step
@@ -74,8 +74,8 @@ def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]") -> str:
     """Train and evaluate one run; returns what was wrong, or nothing."""
     threads, slot = str(sweep.launcher.threads), slots.get()
     environment = os.environ | {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": slot} if slot else {})
-    started = ["resume=true", f"trainer.threads={threads}", f"logger.group={sweep.name}", "trainer.progress_bar=false"]
-    commands = ["train", *job.overrides, *started], ["evaluate", f"checkpoint={_quoted(job.folder)}"]
+    started = [*sweep.started(job), "trainer.progress_bar=false"]
+    commands = ["train", *job.overrides, *started], ["evaluate", f"checkpoint={quoted(job.folder)}"]
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         for door, *arguments in commands:
@@ -143,11 +143,6 @@ def _history(folder: Path) -> tuple[int, float]:
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1].removeprefix("error: ") if lines else "it said nothing"
-
-
-def _quoted(folder: Path) -> str:
-    """A path as the value of a Hydra override."""
-    return "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _gpus() -> list[str]:

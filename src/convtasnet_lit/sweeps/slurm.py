@@ -34,8 +34,7 @@ folder=${{folders[$SLURM_ARRAY_TASK_ID]}}
 export OMP_NUM_THREADS={threads} SRUN_CPUS_PER_TASK={threads}
 export SLURM_JOB_NAME=interactive  # srun --job-name does not set it within a job
 
-started="trainer.threads={threads} logger.group={name} resume=true"
-eval "srun {python} -m convtasnet_lit.train $overrides $started" &&
+eval "srun {python} -m convtasnet_lit.train $overrides" &&
     srun {python} -m convtasnet_lit.evaluate "checkpoint='$folder'"
 code=$?
 if [ $code -eq 75 ] || [ $code -eq 138 ]; then
@@ -66,7 +65,7 @@ def write_script(sweep: Sweep, folder: Path) -> Path:
         "last": len(sweep.jobs) - 1,
         "folder": folder,
         "threads": sweep.launcher.threads,
-        "runs": "\n".join(f"  {shlex.quote(shlex.join(job.overrides))}" for job in sweep.jobs),
+        "runs": "\n".join(f"  {shlex.quote(shlex.join([*job.overrides, *sweep.started(job)]))}" for job in sweep.jobs),
         "folders": "\n".join(f"  {shlex.quote(str(job.folder))}" for job in sweep.jobs),
         "python": shlex.quote(sys.executable),
     }

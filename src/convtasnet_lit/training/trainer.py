@@ -29,6 +29,7 @@ from convtasnet_lit.training.callbacks import (
     WholeCheckpointIO,
 )
 from convtasnet_lit.training.module import LOG_EVERY_BATCHES
+from convtasnet_lit.training.peak_memory import PeakMemory
 from convtasnet_lit.training.provenance import Provenance
 from convtasnet_lit.training.schedules import PROGRESS_DB
 
@@ -89,6 +90,7 @@ def make_callbacks(config: Config, folder: Path) -> list[Callback]:
     seconds = config.data.train_mixtures * config.data.segment_samples / config.data.sample_rate
     return [
         Gradients(),  # before the history, whose rows hold what it logs
+        PeakMemory(),
         EpochHistory(folder / "history.csv", seconds),
         # A validation that is not finite is one without progress: in fp16 the next one may be finite again.
         EarlyStopping("val/loss", PROGRESS_DB, config.trainer.early_stopping_patience, check_finite=False),
@@ -114,9 +116,11 @@ def make_logger(config: Config, folder: Path) -> Logger:
             raise InputError(
                 "logger: tensorboard needs a package: pip install 'convtasnet_lit[tensorboard]'"
             ) from error
-    settings, name = config.logger, config.name or folder.name
+    settings = config.logger
+    name, tags = settings.label or config.name or folder.name, settings.tags or None
+    # not Lightning's `offline=True`, with which it refuses `log_model`: W&B uploads artifacts later, too
     where = wandb_run(folder, settings.project, settings.group)
-    return WandbLogger(name, save_dir=folder, offline=where.pop("mode") == "offline", **where)
+    return WandbLogger(name, save_dir=folder, log_model=settings.artifacts, tags=tags, **where)
 
 
 def wandb_run(folder: Path, project: str, group: str) -> dict[str, Any]:
