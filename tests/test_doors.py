@@ -479,6 +479,9 @@ def test_the_folder_of_a_run_is_its_overrides() -> None:
     assert long[0] != long[1]
     assert max(map(len, long)) < 210
     assert len(run_folder("", "data.root-" + "语" * 300).encode()) < 256
+    seeds = [run_folder("", f"data.root-{'x' * 300}+seed-{seed}+trainer.max_epochs-9") for seed in (1, 12)]
+    assert [name.rpartition("+")[2] for name in seeds] == ["seed-1", "seed-12"]
+    assert len({name[:-8] for name in seeds}) == 2  # their hashes differ, too
     for name in (".", ".."):
         with pytest.raises(InputError, match="name: "):
             run_folder(name, "")

@@ -34,6 +34,7 @@ _PACKAGED = Path(__file__).parent / "conf"  # there in a wheel
 CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "conf"
 RUNS = Path("runs")  # as in conf/train.yaml
 
+_LONGEST = 200  # bytes of a folder's name: a file system allows 255, and tools add to it
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _reported = nullcontext if _FULL_ERROR in os.environ else reported
 
@@ -152,7 +153,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def run_folder(name: str, overrides: str) -> str:
     """Name the folder of a run: as asked, else after its overrides, so that the same command finds it again.
 
-    Of a path only the last part is kept.
+    Of a path only the last part is kept. A name that no file system would take is cut, and ends with a hash of the
+    whole and the seed, which is what the runs of a sweep are told apart by.
 
     Args:
         name: `name=...`, or empty.
@@ -168,8 +170,12 @@ def run_folder(name: str, overrides: str) -> str:
     folder = re.sub(r"-[^+]*/", "-", name or overrides)
     folder = re.sub(r"[^\w.+-]+", "-", folder) or "default"
     require(folder not in (".", ".."), "name", folder, "the name of a folder")
-    raw = os.fsencode(folder)  # a file system allows 255 bytes
-    return folder if len(raw) <= 200 else f"{raw[:180].decode(errors='ignore')}-{sha256(raw).hexdigest()[:12]}"
+    raw = os.fsencode(folder)
+    if len(raw) <= _LONGEST:
+        return folder
+    seed = re.search(r"\+seed-\d+", f"+{folder}")
+    end = f"-{sha256(raw).hexdigest()[:12]}{seed[0] if seed else ''}"
+    return raw[: _LONGEST - len(end)].decode(errors="ignore") + end
 
 
 def _keys(node: Any) -> list[str]:
