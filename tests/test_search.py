@@ -285,6 +285,26 @@ def test_every_command_of_the_docs_can_be_searched(line: str) -> None:
         assert search._composed(*search._read(options.overrides))
 
 
+def test_without_a_word_it_says_what_it_would_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "--trials", "7") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: overrides: none; 7 trials of the default training would search optimizer.lr=log(")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_can_be_copied_into_a_database(tmp_path: Path) -> None:
+    study = opened(tmp_path / "study")
+    train_made(study, [-1.0, -2.0, -3.0, -4.0])
+    documented = re.search(r"^python -c \"(.*?)\"$", PAGES[1], re.MULTILINE | re.DOTALL)
+    assert documented
+    subprocess.run([sys.executable, "-c", documented[1]], cwd=tmp_path, check=True)
+    copied = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path}/study.db")
+    assert [trial.value for trial in copied.trials] == [-4.0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

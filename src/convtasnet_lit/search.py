@@ -40,6 +40,9 @@ def search(options: argparse.Namespace) -> None:
         InputError: A setting cannot be used, or no trial was trained to its end.
         SystemExit: Ctrl-C; the state was saved.
     """
+    if not options.overrides:
+        searched = f"{options.trials} trials of the default training would search {' '.join(SPACE)}"
+        raise InputError(f"overrides: none; {searched}; say what to train, such as data=demo model=tiny")
     if not (find_spec("optuna") and find_spec("plotly")):
         raise InputError("search needs packages: pip install 'convtasnet_lit[search]'")
     fixed, space = _read(options.overrides)
