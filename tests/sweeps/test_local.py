@@ -63,3 +63,21 @@ def test_a_run_that_fails_is_named_and_stops_no_other(command: list[str], tmp_pa
     assert "SSB9999 is not among" in done.stderr
     assert done.stderr.count("error: ") == 1
     assert len(list(tmp_path.glob("runs/*/evaluation-test/metrics.json"))) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_sweep_alone_lets_its_runs_save_their_state(
+    command: list[str], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    long = [*command, "trainer.max_epochs=500", "launcher.parallel=1"]
+    process = subprocess.Popen(long, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("runs/*/history.csv")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    printed, said = process.communicate(timeout=100)
+    assert process.returncode == code
+    assert "failed" not in printed and "stopping the runs" in said
+    (run,) = tmp_path.glob("runs/*")  # the other one did not begin
+    assert f"stopped; the state is in {run}/checkpoints/last.ckpt" in (run / "sweep.log").read_text()
+    assert not (run / "evaluation-test").exists()

@@ -1,11 +1,9 @@
 """The runs of a sweep on this machine: a process each, several at once, with an estimate of the time left."""
 
-import ctypes
 import math
 import os
 import queue
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from convtasnet_lit.config import Config
 from convtasnet_lit.devices import cores, find_device
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.sweeps.jobs import Job, Sweep, quoted
+from convtasnet_lit.sweeps.processes import Processes
 from convtasnet_lit.training.budget import room_here, settled, step_of
 from convtasnet_lit.training.losses import pit_loss
 from convtasnet_lit.training.memory import Step
@@ -33,14 +32,18 @@ STEPS = 3  # that are timed before the first epoch has told more
 def run_locally(sweep: Sweep) -> list[str]:
     """Train and evaluate each run of a sweep that is not done yet.
 
-    A run goes on where it was stopped, and one that fails does not stop the others. Where this process is killed, its
-    runs end with it.
+    A run goes on where it was stopped, and one that fails does not stop the others. Where this process is asked to
+    stop, its runs save their state first; where it is killed, they end with it.
 
     Args:
         sweep: The runs, and how many at once.
 
     Returns:
         One line for each run that failed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        SystemExit: SIGTERM.
     """
     waiting, threads = [job for job in sweep.jobs if not job.is_done], sweep.launcher.threads
     gpus = _gpus()
@@ -52,9 +55,9 @@ def run_locally(sweep: Sweep) -> list[str]:
         print(f"{len(sweep.jobs) - len(waiting)} of {len(sweep.jobs)} runs are done already")
     each = f"{threads} thread{'s' * (threads > 1)} each"
     print(f"{len(waiting)} runs, {at_once} at once with {each}: {_left(waiting, at_once, threads)}", flush=True)
-    failed = []
-    with ThreadPoolExecutor(at_once) as pool:
-        running = {pool.submit(_run, job, sweep, slots): job for job in waiting}
+    failed, processes = [], Processes()
+    with processes.told_of_signals(), ThreadPoolExecutor(at_once) as pool:
+        running = {pool.submit(_run, job, sweep, slots, processes): job for job in waiting}
         try:
             while running:
                 ended, _ = wait(running, SAY_EVERY, FIRST_COMPLETED)
@@ -64,13 +67,14 @@ def run_locally(sweep: Sweep) -> list[str]:
                     print(f"failed: {job.folder}: {problem}" if problem else f"done: {job.folder}")
                 if running:
                     print(f"{len(running)} runs left: {_left(list(running.values()), at_once, threads)}", flush=True)
-        except KeyboardInterrupt:  # the runs heard it, too, and save their state
+        except (KeyboardInterrupt, SystemExit):
+            print("stopping the runs after this step or validation; Ctrl-C again stops at once", file=sys.stderr)
             pool.shutdown(cancel_futures=True)
             raise
     return failed
 
 
-def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]") -> str:
+def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]", processes: Processes) -> str:
     """Train and evaluate one run; returns what was wrong, or nothing."""
     threads, slot = str(sweep.launcher.threads), slots.get()
     environment = os.environ | {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": slot} if slot else {})
@@ -81,10 +85,10 @@ def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]") -> str:
         for door, *arguments in commands:
             with (job.folder / LOG).open("ab") as log:
                 command = [sys.executable, "-m", f"convtasnet_lit.{door}", *arguments]
-                ended = subprocess.run(command, stdout=log, stderr=log, env=environment, preexec_fn=_END_WITH_PARENT)
-            if ended.returncode < 0:
-                return f"{door} was ended by {signal.Signals(-ended.returncode).name}"
-            if ended.returncode:
+                code = processes.run(command, environment, log)
+            if code < 0:
+                return f"{door} was ended by {signal.Signals(-code).name}"
+            if code:
                 return _last_line(job.folder / LOG)
         job.mark.touch()
         return ""
@@ -150,13 +154,3 @@ def _gpus() -> list[str]:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     named = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
     return named.split(",")[:count]
-
-
-def _end_with_parent() -> None:
-    assert _LIBC
-    _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; at SIGTERM Lightning would first finish the batch or validation
-
-
-# Linux ends a run when the sweep's process is killed, so that the next one finds its folder free.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_END_WITH_PARENT = _end_with_parent if sys.platform == "linux" else None
