@@ -56,6 +56,8 @@ def draw(answers: Answers) -> dict[str, Figure]:
     drawn: dict[str, Callable[[Answers, Figure], None]] = {"arms": _arms}
     if answers.differences:
         drawn["differences"] = _differences
+    if answers.sweep.number:
+        drawn["number"] = _number
     if len(answers.groups) > 1:
         drawn["groups"] = _groups
     if any("val/si_sdri" in run.history for arm in answers.sweep.arms for run in arm.runs):
@@ -141,6 +143,24 @@ def _mark(axis: Axes, found: Estimate, height: float, colour: str) -> None:
     axis.plot(found.mean, height, "D", color=colour, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.6)
     dots = [height - 0.24] * len(found.each)
     axis.plot(found.each, dots, "o", color=colour, markersize=3, alpha=0.75, markeredgewidth=0)
+
+
+def _number(answers: Answers, figure: Figure) -> None:
+    """Draw the arms by the number in which they differ, on a logarithmic axis where it grows tenfold."""
+    figure.set_size_inches(_WIDTH, 2.7)
+    axis, key = figure.subplots(), answers.sweep.number
+    arms = sorted(answers.sweep.scored, key=lambda arm: float(arm.runs[0].settings[key]))
+    numbers = [float(arm.runs[0].settings[key]) for arm in arms]
+    found = [answers.means[arm.name] for arm in arms]
+    for number, one in zip(numbers, found, strict=True):
+        axis.plot([number, number], [one.low, one.high], color=_COLOURS[0], linewidth=1.6, solid_capstyle="butt")
+        axis.plot([number] * len(one.each), one.each, "o", color=_COLOURS[0], markersize=3, alpha=0.5, mew=0)
+    axis.plot(numbers, [one.mean for one in found], "D-", color=_COLOURS[0], markersize=4.5, linewidth=1, mec=PAPER)
+    if min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+        axis.set_xscale("log")
+        axis.minorticks_off()
+    axis.set_xticks(numbers, [f"{number:g}" for number in numbers])
+    axis.set(xlabel=key, ylabel="SI-SDR improvement (dB)")
 
 
 def _groups(answers: Answers, figure: Figure) -> None:

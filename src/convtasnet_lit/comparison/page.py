@@ -29,6 +29,7 @@ TITLES = {
 CAPTIONS = {
     "arms": "SI-SDR improvement on the test speakers. Diamond: mean. Line: 95 % interval. Dots: seeds.",
     "differences": "Difference from the baseline, paired by mixture and seed. Line: 95 % interval. Dots: seeds.",
+    "number": "SI-SDR improvement by the setting in which the arms differ. Line: 95 % interval. Dots: seeds.",
     "groups": "The same by who speaks; intervals that leave the frame are in the table.",
     "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin.",
     "curves-by-hour": "The same by the time it took on the machine that each run had.",
