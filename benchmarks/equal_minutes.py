@@ -105,7 +105,7 @@ def _write(folder: Path, about: dict[str, Any], network: nn.Module, table: pd.Da
         table.assign(**about).to_csv(place / EVALUATION / "per_utterance.csv", index=False)
         save_file(network.state_dict(), place / "weights.safetensors")
         (place / ".hydra").mkdir()  # last, as it makes a folder a run
-        (place / ".hydra" / "config.yaml").write_text(yaml.safe_dump(asked), encoding="utf-8")
+        (place / ".hydra" / "config.yaml").write_text(yaml.safe_dump(asked, sort_keys=False), encoding="utf-8")
 
 
 def batches(module: MixtureDataModule, size: int) -> Iterator[Tensor]:

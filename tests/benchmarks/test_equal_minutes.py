@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks import contestants, equal_minutes, recipes, standings
+from convtasnet_lit.comparison.arms import read_sweep
 from convtasnet_lit.comparison.runs import EVALUATION
 from convtasnet_lit.config import Config, Precision, ScheduleConfig, ScheduleName
 from convtasnet_lit.errors import InputError
@@ -67,7 +68,8 @@ def test_all_are_scored_on_the_same_mixtures_and_compared_in_pairs(
     assert {"ours, recipe", "torchaudio, same-size"} <= set(runs)
     mixed = ["mixture", "group", "sha256_1", "sha256_2", "level_db_2"]
     means = {name: scores["si_sdri"].mean() for name, scores in runs.items()}
-    (part,) = standings.table(tmp_path)
+    (budget,), (part,) = tmp_path.glob("*min"), standings.table(tmp_path)
+    assert {arm.name for arm in read_sweep([budget]).arms} == set(runs)  # as `report` calls them
     assert part.rows[0][""] == "ours, recipe" and {row[""] for row in part.rows} == set(runs)
     for row in part.rows:
         name = str(row[""])
