@@ -5,17 +5,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 from rich.progress import track
+from torch import nn
 
 from convtasnet_lit.evaluation.pictures import write_example
 from convtasnet_lit.evaluation.scores import score
 from convtasnet_lit.inference.counting import heard
 from convtasnet_lit.mixing.dataset import FixedMixtures
-from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 
 
 def score_mixtures(
-    network: ConvTasNet,
+    network: nn.Module,
     mixtures: FixedMixtures,
     names: list[str],
     sample_rate: int,
@@ -27,7 +27,7 @@ def score_mixtures(
     """Separate and score each mixture of a list, and write the first ones to listen to.
 
     Args:
-        network: In evaluation mode, where it shall compute.
+        network: (batch, samples) -> (batch, sources, samples), in evaluation mode, where it shall compute.
         mixtures: The list.
         names: The metrics.
         sample_rate: Hz.
