@@ -109,6 +109,21 @@ def test_the_door_says_one_line_and_writes_nothing(
     assert capsys.readouterr().err.startswith("error: ") and not (tmp_path / "out").exists()
 
 
+def test_arms_that_differ_in_a_number_are_drawn_by_it(tmp_path: Path) -> None:
+    for number, gain in ((40, 2.0), (5, 0.0), (640, 3.0)):
+        for seed in range(2):
+            write_run(tmp_path / f"{number}-{seed}", seed, gain, (), {"data.train_speakers": number})
+    report.report([tmp_path / "40-0", tmp_path / "40-1", tmp_path / "5-0", tmp_path / "5-1"], tmp_path / "two")
+    assert not (tmp_path / "two" / "figures" / "number.svg").exists()
+    report.report([tmp_path], tmp_path / "out", "train_speakers=40")
+    svg = (tmp_path / "out" / "figures" / "number.svg").read_text()
+    at = {number: float(x) for x, number in re.findall(r'x="([\d.]+)"[^>]*>(5|40|640)</text>', svg)}
+    assert (at["40"] - at["5"]) / (at["640"] - at["40"]) == pytest.approx(
+        3 / 4, rel=0.01
+    )  # octaves: the axis is logarithmic
+    assert "train_speakers" in svg and 'id="number-' in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
     runs = write_sweep(tmp_path / "runs", {"relu": 0.0}, seeds=1)
     (tmp_path / "out").mkdir()

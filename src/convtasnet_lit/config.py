@@ -73,6 +73,8 @@ class DataConfig(Checked):
     num_workers: int = limited(1, at_least=0)
 
     max_speakers: int = limited(0, at_least=0)  # 0: all
+    train_speakers: int = limited(0, at_least=0)  # of those left for training, drawn by the seed; 0: all
+    train_hours: float = limited(0.0, at_least=0)  # of their speech, as much from each; 0: all
     validation_fraction: float = limited(0.1, above=0, below=1)  # of the speakers that are not tested on
     validation_speakers: list[str] = field(default_factory=list)  # if given, these and no others
     test_fraction: float = limited(0.1, above=0, below=1)  # only for a corpus without test speakers of its own

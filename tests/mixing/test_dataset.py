@@ -135,13 +135,65 @@ def test_absent_sources_are_exact_zeros_after_the_others(data: DataConfig) -> No
             torch.testing.assert_close(item.mixture.square().mean().sqrt(), torch.tensor(0.056234), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_fewer_speakers_and_hours_are_all_that_training_hears(data: DataConfig, workers: int) -> None:
+    quota, heard = 3000, Counter[str]()
+    less = replace(data, train_speakers=4, train_hours=4 * quota / 8000 / 3600, segment="250ms", num_workers=workers)
+    module, whole = MixtureDataModule(less), MixtureDataModule(data)
+    corpus, state = whole.corpus, module.training_mixtures()
+    index = corpus.store.index
+    genders = index.set_index("speaker")["gender"]
+    for number in range(300):
+        spec = training_mixture(state.draw, 2000, True, 0.3, 0, 0, number)
+        for row, start, count in zip(spec.rows, spec.starts, spec.counts, strict=True):
+            assert start + count <= state.draw.speakers.lengths[row] <= index["length"][row]
+            heard[index["speaker"][row]] += 1
+    rows = np.concatenate(state.draw.speakers.rows)
+    used = pd.Series(state.draw.speakers.lengths[rows]).groupby(index["speaker"].iloc[rows].to_numpy()).sum()
+    assert used.to_dict() == dict.fromkeys(heard, quota)
+    assert sorted(genders[name].iloc[0] for name in heard) == ["female", "female", "male", "male"]
+    assert set(heard) < set(corpus.splits.train)
+    assert len(list(module.train_dataloader())) == data.train_mixtures // 2
+    assert set(module.training_mixtures().draw.speakers.genders) == {"F", "M"}
+    for split in (Split.validation, Split.test):
+        assert module.fixed_mixtures(split).specs == whole.fixed_mixtures(split).specs
+
+
+def test_each_seed_draws_other_training_speakers(data: DataConfig) -> None:
+    def trained(seed: int, **less: float) -> set[int]:
+        rows = MixtureDataModule(replace(data, **less), seed=seed).training_mixtures().draw.speakers.rows
+        return {int(row) for each in rows for row in each}
+
+    assert trained(0, train_speakers=4) == trained(0, train_speakers=4)
+    assert len({frozenset(trained(seed, train_speakers=4)) for seed in range(8)}) > 1
+    assert trained(0, train_speakers=2) < trained(0, train_speakers=4)  # more are these and others
+    assert trained(0) == trained(1)
+
+
+@pytest.mark.parametrize(
+    ("less", "message"),
+    [
+        ({"train_speakers": 99}, r"train_speakers: 99, but the training set has 6 such"),
+        ({"train_speakers": 1}, r"num_speakers: 2, but train has 1"),
+        (
+            {"train_speakers": 4, "train_hours": 1.0},
+            r"train_speakers: 4 with 900\.0 s of speech each \(data\.train_hours\), but .* 0 such",
+        ),
+        ({"train_hours": 1.0}, r"train_speakers: 6 with 600\.0 s of speech"),
+    ],
+)
+def test_more_than_the_corpus_has_is_refused(data: DataConfig, less: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MixtureDataModule(replace(data, **less)).check()
+
+
 def test_a_silent_stretch_is_drawn_again(data: DataConfig) -> None:
     class Pausing(Store):
         def read(self, row: int, start: int, length: int) -> np.ndarray:
             return super().read(row, start, length) * (0 if row == 0 else 1)
 
     store = Pausing.open(MixtureDataModule(data).corpus.store.folder)
-    silent = MixtureSpec((0, 1), (0.0, 0.0), (0, 0), (1.0, 1.0), 2000, "FM")
+    silent = MixtureSpec((0, 1), (0.0, 0.0), (0, 0), (2000, 2000), (1.0, 1.0), 2000, "FM")
     assert render(store, silent) is None
     spec, _ = audible(store, lambda attempt: silent if attempt < 3 else silent._replace(rows=(2, 1)))
     assert spec.rows == (2, 1)
@@ -155,7 +207,7 @@ def test_speed_changes_the_pitch(data: DataConfig) -> None:
             return (0.1 * np.sin(2 * np.pi * 440 * np.arange(start, start + length) / 8000)).astype(np.float32)
 
     store = Tone.open(MixtureDataModule(data).corpus.store.folder)
-    faster = render(store, MixtureSpec((0, 1), (0.0, 0.0), (0, 0), (1.1, 1.0), 4000, "FM"))
+    faster = render(store, MixtureSpec((0, 1), (0.0, 0.0), (0, 0), (4400, 4000), (1.1, 1.0), 4000, "FM"))
     assert faster is not None
     peaks = np.abs(np.fft.rfft(faster * np.hanning(4000), 8000)).argmax(-1)  # one bin is 1 Hz
     assert peaks.tolist() == [484, 440]

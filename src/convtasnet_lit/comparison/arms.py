@@ -93,6 +93,13 @@ class Sweep:
         """The settings in which the arms differ."""
         return _differing([arm.runs[0].settings for arm in self.arms])
 
+    @property
+    def number(self) -> str:
+        """The one setting in which the arms differ, if it is a number and there are three arms or more."""
+        values = [arm.runs[0].settings.get(key) for key in self.differing for arm in self.arms]
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        return self.differing[0] if len(self.differing) == 1 and len(self.arms) > 2 and numbers else ""
+
 
 def read_sweep(folders: Sequence[Path], baseline: str = "") -> Sweep:
     """Read runs and put them together into arms.

@@ -1,12 +1,9 @@
 """The figures, each one column of a paper wide, which is also a telephone's width."""
 
-import io
-import re
 import textwrap
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,36 +14,11 @@ from matplotlib.figure import Figure
 from convtasnet_lit.comparison.answers import GROUPS, Answers
 from convtasnet_lit.comparison.single import by_group
 from convtasnet_lit.comparison.statistics import Estimate
+from convtasnet_lit.comparison.style import INK, PAPER, STYLE
 
-INK, GRID, PAPER = "#23262b", "#d5d8dc", "#fefefe"  # the page's style sheet gives each a dark twin
 _BASELINE = "#7b838d"
 _COLOURS = ("#2f74c0", "#d1642c", "#2c9a6b", "#a9569b", "#b5912b", "#4aa3b8", "#c0485a", "#7566c4")
 _WIDTH = 3.5  # inches: a column of IEEE's two
-_STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "text.parse_math": False,  # an arm may be called $x
-    "axes.titlesize": 8,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.handlelength": 1.2,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "convtasnet_lit",
-    "pdf.fonttype": 42,
-}
 
 
 def draw(answers: Answers) -> dict[str, Figure]:
@@ -59,6 +31,8 @@ def draw(answers: Answers) -> dict[str, Figure]:
     drawn: dict[str, Callable[[Answers, Figure], None]] = {"scores": _scores} if lone else {"arms": _arms}
     if answers.differences:
         drawn["differences"] = _differences
+    if answers.sweep.number:
+        drawn["number"] = _number
     if len(answers.groups) > 1 and not lone:
         drawn["groups"] = _groups
     if any("val/si_sdri" in run.history for arm in answers.sweep.arms for run in arm.runs):
@@ -69,46 +43,11 @@ def draw(answers: Answers) -> dict[str, Figure]:
     if all("si_sdr" in run.scores for arm in answers.sweep.scored for run in arm.scored):
         drawn["input"] = _input
     figures = {}
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         for name, fill in drawn.items():
             figures[name] = Figure(layout="constrained")
             fill(answers, figures[name])
     return figures
-
-
-def saved(figure: Figure, kind: str) -> bytes:
-    """Return a figure as a file; the same figure gives the same bytes.
-
-    Args:
-        figure: A figure of `draw`.
-        kind: `svg` or `pdf`.
-    """
-    buffer = io.BytesIO()
-    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(buffer, format=kind, metadata=dated[kind], transparent=True)
-    return buffer.getvalue()
-
-
-def inlined(svg: bytes, name: str) -> str:
-    """Make a figure part of a page: its ink follows the page's, its ids are its own, and it shrinks with the page.
-
-    Args:
-        svg: A figure as `saved` returns it.
-        name: The figure's.
-    """
-    text = svg.decode()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
-        r'<svg viewBox="\1" xmlns:xlink="http://www.w3.org/1999/xlink">',
-        text,
-        count=1,
-    )
-    for colour, variable in ((INK, "ink"), (GRID, "grid"), (PAPER, "paper")):
-        text = text.replace(colour, f"var(--{variable})")
-    return text
 
 
 def _colours(answers: Answers) -> dict[str, str]:
@@ -154,6 +93,24 @@ def _mark(axis: Axes, found: Estimate, height: float, colour: str) -> None:
     axis.plot(found.mean, height, "D", color=colour, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.6)
     dots = [height - 0.24] * len(found.each)
     axis.plot(found.each, dots, "o", color=colour, markersize=3, alpha=0.75, markeredgewidth=0)
+
+
+def _number(answers: Answers, figure: Figure) -> None:
+    """Draw the arms by the number in which they differ, on a logarithmic axis where it grows tenfold."""
+    figure.set_size_inches(_WIDTH, 2.7)
+    axis, key = figure.subplots(), answers.sweep.number
+    arms = sorted(answers.sweep.scored, key=lambda arm: float(arm.runs[0].settings[key]))
+    numbers = [float(arm.runs[0].settings[key]) for arm in arms]
+    found = [answers.means[arm.name] for arm in arms]
+    for number, one in zip(numbers, found, strict=True):
+        axis.plot([number, number], [one.low, one.high], color=_COLOURS[0], linewidth=1.6, solid_capstyle="butt")
+        axis.plot([number] * len(one.each), one.each, "o", color=_COLOURS[0], markersize=3, alpha=0.5, mew=0)
+    axis.plot(numbers, [one.mean for one in found], "D-", color=_COLOURS[0], markersize=4.5, linewidth=1, mec=PAPER)
+    if min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+        axis.set_xscale("log")
+        axis.minorticks_off()
+    axis.set_xticks(numbers, [f"{number:g}" for number in numbers])
+    axis.set(xlabel=key, ylabel="SI-SDR improvement (dB)")
 
 
 def _groups(answers: Answers, figure: Figure) -> None:

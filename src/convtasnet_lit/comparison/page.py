@@ -14,9 +14,10 @@ from convtasnet_lit import __version__
 from convtasnet_lit.comparison import single
 from convtasnet_lit.comparison.answers import Answers, tables
 from convtasnet_lit.comparison.arms import Sweep
-from convtasnet_lit.comparison.figures import draw, inlined, saved
+from convtasnet_lit.comparison.figures import draw
 from convtasnet_lit.comparison.listening import examples, ranked
 from convtasnet_lit.comparison.runs import Run
+from convtasnet_lit.comparison.style import inlined, saved
 from convtasnet_lit.comparison.words import caution, readable, statements
 
 TITLES = {
@@ -32,6 +33,7 @@ TITLES = {
 CAPTIONS = {
     "arms": "SI-SDR improvement on the test speakers. Diamond: mean. Line: 95 % interval. Dots: seeds.",
     "differences": "Difference from the baseline, paired by mixture and seed. Line: 95 % interval. Dots: seeds.",
+    "number": "SI-SDR improvement by the setting in which the arms differ. Line: 95 % interval. Dots: seeds.",
     "groups": "The same by who speaks; intervals that leave the frame are in the table.",
     "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin.",
     "curves-by-hour": "The same by the time it took on the machine that each run had.",

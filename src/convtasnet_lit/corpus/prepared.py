@@ -18,7 +18,7 @@ from convtasnet_lit.corpus.changed import refuse_changed
 from convtasnet_lit.corpus.download import download_aishell3
 from convtasnet_lit.corpus.preparing import prepare_store, store_folder
 from convtasnet_lit.corpus.recording import Recording
-from convtasnet_lit.corpus.splits import Splits, assign_splits, select_speakers
+from convtasnet_lit.corpus.splits import Splits, alternating, assign_splits, select_speakers
 from convtasnet_lit.corpus.store import ABOUT, Store, read_about
 from convtasnet_lit.errors import InputError
 
@@ -51,6 +51,27 @@ class PreparedCorpus:
         if split != "test":
             used &= self.store.index["part"] != "test"
         return np.flatnonzero(used)
+
+    def with_fewer(self, count: int, quota: int, purpose: str) -> "PreparedCorpus":
+        """Train on some of the training speakers; validation and test stay as they are.
+
+        Args:
+            count: How many, women and men alike as far as there are; 0 means all.
+            quota: Samples that each must have.
+            purpose: Another one draws others.
+
+        Raises:
+            InputError: There are not so many that have so much speech.
+        """
+        index = self.store.index.iloc[self.rows("train")]
+        each = index.groupby("speaker").agg(gender=("gender", "first"), samples=("length", "sum"))
+        able = each.index[each["samples"] >= quota]
+        count = count or len(each)
+        if count > len(able):
+            asked = f" with {quota / self.store.sample_rate:.1f} s of speech each (data.train_hours)" if quota else ""
+            raise InputError(f"data.train_speakers: {count}{asked}, but the training set has {len(able)} such speakers")
+        chosen = alternating(each.loc[able, "gender"].to_dict(), purpose)[:count]
+        return replace(self, splits=replace(self.splits, train=tuple(sorted(chosen))))
 
 
 def prepare_corpus(data: DataConfig, may_prepare: bool = True) -> PreparedCorpus:

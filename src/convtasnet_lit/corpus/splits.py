@@ -1,7 +1,7 @@
 """Which speakers are trained, validated and tested on: no speaker is in two sets."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -93,10 +93,26 @@ def select_speakers(rows: Iterable[tuple[str, str, str]], count: int, keep: Coll
     if count == 0 or count >= len(genders):
         return set(genders)
     trainable = {speaker for speaker, _, part in rows if part != "test"}
-    for_training = _alternating({speaker: genders[speaker] for speaker in trainable}, keep)
-    for_test = _alternating({speaker: genders[speaker] for speaker in set(genders) - trainable}, keep)
+    for_training = alternating({speaker: genders[speaker] for speaker in trainable}, "select", keep)
+    for_test = alternating({speaker: genders[speaker] for speaker in set(genders) - trainable}, "select", keep)
     num_test = min(len(for_test), max(2, round(count / 5), count - len(for_training)))
     return {*for_test[:num_test], *for_training[: max(0, count - num_test)]}
+
+
+def alternating(genders: Mapping[str, str], purpose: str, first: Collection[str] = ()) -> list[str]:
+    """Put speakers in an order of their own for each purpose, women and men in turn as far as there are.
+
+    Args:
+        genders: Of each speaker.
+        purpose: Another one gives another order.
+        first: Speakers to put before the others.
+    """
+    ordered = _by_hash(genders, purpose)
+    groups = [
+        [speaker for speaker in ordered if genders[speaker] == gender] for gender in sorted(set(genders.values()))
+    ]
+    mixed = [speaker for each in zip_longest(*groups) for speaker in each if speaker is not None]
+    return sorted(mixed, key=lambda speaker: speaker not in first)  # stable: keeps the order otherwise
 
 
 def _by_hash(speakers: Iterable[str], purpose: str) -> list[str]:
@@ -122,15 +138,6 @@ def _hold_out(genders: dict[str, str], fraction: float, purpose: str) -> set[str
         chosen.update(group[: max(least, round(fraction * len(group)))])
     others = [speaker for speaker in ordered if speaker not in chosen]
     return chosen.union(others[: max(0, 2 - len(chosen))])  # a mixture needs 2 speakers
-
-
-def _alternating(genders: dict[str, str], first: Collection[str]) -> list[str]:
-    ordered = _by_hash(genders, "select")
-    groups = [
-        [speaker for speaker in ordered if genders[speaker] == gender] for gender in sorted(set(genders.values()))
-    ]
-    mixed = [speaker for each in zip_longest(*groups) for speaker in each if speaker is not None]
-    return sorted(mixed, key=lambda speaker: speaker not in first)  # stable: keeps the order otherwise
 
 
 def _listed(names: Sequence[str], known: Collection[str], key: str) -> set[str]:

@@ -5,20 +5,19 @@ from pathlib import Path
 import pandas as pd
 import torch
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
 from convtasnet_lit.evaluation.pictures import write_example
 from convtasnet_lit.evaluation.scores import score
 from convtasnet_lit.inference.counting import heard
 from convtasnet_lit.mixing.dataset import FixedMixtures, Mixture
-from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 
 EXTREMES = 2  # mixtures from either end of the scores that are written to listen to
 
 
 def score_mixtures(
-    network: ConvTasNet,
+    network: nn.Module,
     mixtures: FixedMixtures,
     names: list[str],
     sample_rate: int,
@@ -28,7 +27,7 @@ def score_mixtures(
     """Separate and score each mixture of a list.
 
     Args:
-        network: In evaluation mode, where it shall compute.
+        network: (batch, samples) -> (batch, sources, samples), in evaluation mode, where it shall compute.
         mixtures: The list.
         names: The metrics.
         sample_rate: Hz.
@@ -66,7 +65,7 @@ def choose_examples(scores: pd.DataFrame, first: int) -> list[int]:
 
 
 def write_examples(
-    network: ConvTasNet,
+    network: nn.Module,
     mixtures: FixedMixtures,
     numbers: list[int],
     folder: Path,
@@ -88,7 +87,7 @@ def write_examples(
         write_example(folder / f"{number}", mixtures[number], estimates.cpu(), sample_rate)
 
 
-def _separated(network: ConvTasNet, item: Mixture, bfloat16: bool) -> Tensor:
+def _separated(network: nn.Module, item: Mixture, bfloat16: bool) -> Tensor:
     device = next(network.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         estimates: Tensor = network(item.mixture.to(device).unsqueeze(0))[0].float()

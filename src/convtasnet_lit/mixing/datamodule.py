@@ -72,6 +72,17 @@ class MixtureDataModule(LightningDataModule):
             self._corpus = prepare_corpus(self.data, self.may_prepare)
         return self._corpus
 
+    @cached_property
+    def _trained(self) -> PreparedCorpus:
+        """The corpus, without the training speakers that are left out."""
+        return self.corpus.with_fewer(self.data.train_speakers, self._quota, f"train {self.seed}")
+
+    @property
+    def _quota(self) -> int:
+        """Samples of each training speaker; 0 means all."""
+        speakers = self.data.train_speakers or len(self.corpus.splits.train)
+        return round(self.data.train_hours * 3600 * self.data.sample_rate / speakers)
+
     def training_mixtures(self) -> TrainingMixtures:
         """The mixtures drawn on the fly."""
         return TrainingMixtures(
@@ -146,7 +157,7 @@ class MixtureDataModule(LightningDataModule):
             return {}
         batches = trainer.fit_loop.epoch_loop.batch_progress
         return {
-            "speakers": list(self.corpus.splits.train + self.corpus.splits.validation),
+            "speakers": list(self._trained.splits.train + self._trained.splits.validation),
             "recordings": self._recordings,
             "utterances": self._utterances,
             "epoch": trainer.fit_loop.epoch_progress.current.processed,  # type: ignore[attr-defined]
@@ -156,7 +167,7 @@ class MixtureDataModule(LightningDataModule):
     @cached_property
     def _recordings(self) -> list[str]:
         """Marks of recordings of those who are trained and validated on."""
-        return marks_of_speakers(self.corpus.store, self.corpus.splits.train + self.corpus.splits.validation)
+        return marks_of_speakers(self.corpus.store, self._trained.splits.train + self._trained.splits.validation)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint was written.
@@ -175,11 +186,14 @@ class MixtureDataModule(LightningDataModule):
     def _utterances(self) -> str:
         """A hash of what the mixtures of training and validation are drawn from: names, samples and their order."""
         index = self.corpus.store.index[["speaker", "gender", "utterance", "sha256"]]
-        text = "".join(index.iloc[self.corpus.rows(split)].to_csv(index=False) for split in ("train", "validation"))
+        text = "".join(index.iloc[self._trained.rows(split)].to_csv(index=False) for split in ("train", "validation"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _draw(self, split: Split) -> Draw:
-        speakers = Speakers.of(self.corpus.store.index, self.corpus.rows(split.name))
+        corpus = self._trained if split is Split.train else self.corpus
+        speakers = Speakers.of(corpus.store.index, corpus.rows(split.name))
+        if split is Split.train and self._quota:
+            speakers = speakers.limited(self._quota)
         known, wanted = len(speakers.genders), self.data.num_speakers
         if known < wanted:
             key = "max_speakers" if split is Split.train else f"{split.name}_fraction or _speakers"

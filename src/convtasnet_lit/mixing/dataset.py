@@ -44,10 +44,10 @@ def render(store: Store, spec: MixtureSpec) -> np.ndarray | None:
     """
     present = len(spec.rows)
     sources = np.zeros((present + spec.absent, spec.length), np.float32)
-    for source, row, level, start, speed in zip(
-        sources[:present], spec.rows, spec.levels_db, spec.starts, spec.speeds, strict=True
+    for source, row, level, start, count, speed in zip(
+        sources[:present], spec.rows, spec.levels_db, spec.starts, spec.counts, spec.speeds, strict=True
     ):
-        samples = store.read(row, start, min(round(spec.length * speed), store.lengths[row] - start))
+        samples = store.read(row, start, count)
         if speed != 1.0:  # LQ is a 16-bit filter: an augmentation needs no better
             samples = soxr.resample(samples, speed, 1.0, "LQ")[: spec.length]
         rms = store.rms[row]

@@ -3,6 +3,7 @@
 No worker, rank or restart changes a mixture, because nothing but these numbers enters the random generator.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,8 +22,9 @@ class MixtureSpec(NamedTuple):
     rows: tuple[int, ...]  # of the store's index
     levels_db: tuple[float, ...]  # relative to the first source
     starts: tuple[int, ...]  # where in the utterance the mixture begins
+    counts: tuple[int, ...]  # samples taken of the utterance from there; silence follows them
     speeds: tuple[float, ...]  # how many times as fast it is played
-    length: int  # of the mixture; a shorter utterance is followed by silence
+    length: int  # of the mixture
     group: str  # the genders, sorted: FF, FM, MM, FFM, ...
     absent: int = 0  # sources after these that are silent: fewer speak than can be separated
 
@@ -47,6 +49,22 @@ class Speakers:
         genders = tuple(str(group["gender"].iloc[0])[0].upper() for _, group in by_speaker)
         utterances = tuple(group.index.to_numpy() for _, group in by_speaker)
         return cls(genders, utterances, index["length"].to_numpy())
+
+    def limited(self, quota: int) -> "Speakers":
+        """Take equally much speech of each: the first samples of the longest utterances, as few as hold it.
+
+        Args:
+            quota: Samples of each speaker, of which each has as many.
+        """
+        lengths, rows = self.lengths.copy(), []
+        for utterances in self.rows:
+            ordered = utterances[np.argsort(-lengths[utterances], kind="stable")]
+            needed = ordered[: np.searchsorted(np.cumsum(lengths[ordered]), quota) + 1]
+            ceiling = bisect_left(range(quota), quota, key=lambda c: np.minimum(lengths[needed], c).sum())
+            lengths[needed] = np.minimum(lengths[needed], ceiling)
+            lengths[needed[0]] -= lengths[needed].sum() - quota  # less than a sample of each
+            rows.append(np.sort(needed))
+        return Speakers(self.genders, tuple(rows), lengths)
 
 
 @dataclass(frozen=True)
@@ -136,8 +154,9 @@ def training_mixture(
     speeds = rng.uniform(1 - speed_range, 1 + speed_range, len(rows)).tolist() if speed_range else [1.0] * len(rows)
     needed = [round(segment * speed) for speed in speeds]
     spare = [int(draw.speakers.lengths[row]) - n for row, n in zip(rows, needed, strict=True)]
-    starts = [int(rng.integers(s + 1)) if random_crop and s > 0 else 0 for s in spare]
-    return MixtureSpec(rows, levels, tuple(starts), tuple(speeds), segment, group, draw.num_speakers - len(rows))
+    starts = tuple(int(rng.integers(s + 1)) if random_crop and s > 0 else 0 for s in spare)
+    counts = tuple(n + min(s, 0) for n, s in zip(needed, spare, strict=True))
+    return MixtureSpec(rows, levels, starts, counts, tuple(speeds), segment, group, draw.num_speakers - len(rows))
 
 
 def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: int = 0) -> MixtureSpec:
@@ -154,7 +173,8 @@ def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: in
     rows, levels, group = draw.sources(rng, index)
     lengths, present = [int(draw.speakers.lengths[row]) for row in rows], len(rows)
     length = max(lengths) if longest else min(lengths)
-    return MixtureSpec(rows, levels, (0,) * present, (1.0,) * present, length, group, draw.num_speakers - present)
+    counts, absent = tuple(min(length, each) for each in lengths), draw.num_speakers - present
+    return MixtureSpec(rows, levels, (0,) * present, counts, (1.0,) * present, length, group, absent)
 
 
 def mixture_table(specs: Sequence[MixtureSpec], index: pd.DataFrame) -> pd.DataFrame:
