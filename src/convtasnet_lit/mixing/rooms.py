@@ -152,7 +152,7 @@ def heard_in(source: np.ndarray, heard: Response) -> tuple[np.ndarray, np.ndarra
         heard: The response.
 
     Returns:
-        What is heard of it, and its direct sound alone, which is softer; (samples,) each.
+        What is heard of it, and its direct sound alone at the level it has in it; (samples,) each.
     """
     whole, direct = (oaconvolve(source, each)[: len(source)] for each in heard)
     gain = np.sqrt(np.dot(source, source) / np.dot(whole, whole))
