@@ -114,7 +114,6 @@ class MixtureDataModule(LightningDataModule):
         return self._fixed[split]
 
     def _conditions(self, chances: Mapping[Condition, float], split: int = 0) -> Conditions:
-        """What mixtures are put into: of training, or of the list of a split's number."""
         noises = self._noises(split) if chances.get(Condition.noise) else None
         return Conditions(self.data.sample_rate, chances, noises, self.data.target is Target.dry, bank=split)
 
