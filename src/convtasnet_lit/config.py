@@ -32,6 +32,8 @@ Precision = Enum("Precision", ["fp32", "fp16", "bf16"])
 Memory = Enum("Memory", ["lean", "plain", "checkpoint"])
 Accelerator = Enum("Accelerator", ["auto", "cpu", "gpu", "mps"])
 Split = Enum("Split", ["train", "validation", "test"])
+Target = Enum("Target", ["reverberant", "dry"])
+Condition = Enum("Condition", ["overlap", "room", "noise", "band", "codec"])  # in the order of a recording
 
 
 @dataclass
@@ -91,6 +93,8 @@ class DataConfig(Checked):
     pair_balance: PairBalance = PairBalance.random
     length_mode: LengthMode = LengthMode.min  # of the whole utterances in validation and test
     normalize: bool = True  # to -25 dBFS
+    target: Target = Target.reverberant  # in rooms: each speaker with the echoes, or the direct sound alone
+    noise_root: str = ""  # recordings of noise, which are then half of all noise
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,7 +107,9 @@ class DataConfig(Checked):
 
     def at_absolute_paths(self) -> "DataConfig":
         """The same data, wherever it is asked for."""
-        return replace(self, root=str(Path(self.root).absolute()), store=str(Path(self.store).absolute()))
+        noise = self.noise_root and str(Path(self.noise_root).absolute())
+        root, store = str(Path(self.root).absolute()), str(Path(self.store).absolute())
+        return replace(self, root=root, store=store, noise_root=noise)
 
     @property
     def mixed_counts(self) -> bool:
@@ -130,6 +136,17 @@ class AugmentConfig(Checked):
     speed_range: float = limited(0.0, at_least=0, below=0.5)  # r: sources are played U(1 - r, 1 + r) times as fast
     snr_probability: float = limited(0.5, at_least=0, at_most=1)  # 0 switches dynamic SNR mixing off
     snr_range_db: float = limited(3.0, at_least=0)
+    # How often mixtures are made like recordings; docs/corpora.md says how.
+    overlap_probability: float = limited(0.0, at_least=0, at_most=1)
+    room_probability: float = limited(0.0, at_least=0, at_most=1)
+    noise_probability: float = limited(0.0, at_least=0, at_most=1)
+    band_probability: float = limited(0.0, at_least=0, at_most=1)
+    codec_probability: float = limited(0.0, at_least=0, at_most=1)
+
+    @property
+    def chances(self) -> dict[Condition, float]:
+        """How often each condition is met, by its name."""
+        return {condition: getattr(self, f"{condition.name}_probability") for condition in Condition}
 
 
 @dataclass
@@ -241,14 +258,17 @@ class EvaluateConfig:
 
     checkpoint: str = MISSING  # anything that weights.pretrained opens
     split: Split = Split.test
+    conditions: list[Condition] = field(default_factory=list)  # that all its mixtures are put into; else they are clean
     metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:4])  # si_sdr, sdr, si_sdri, sdri
     examples: int = 4  # the first mixtures, written as WAV and PNG with the worst and best two; 0: none
     accelerator: Accelerator = Accelerator.auto
     bfloat16: bool = False  # multiply in bfloat16
-    output: str = ""  # by default `evaluation-SPLIT` in the run's folder, `evaluation-NAME-SPLIT` for other networks
+    # By default `evaluation-SPLIT` in the run's folder, `evaluation-NAME-SPLIT` for other networks; conditions follow.
+    output: str = ""
     data: DataOverrides = field(default_factory=DataOverrides)  # over the data the checkpoint was trained on
 
     def __post_init__(self) -> None:
+        self.conditions = [condition for condition in Condition if condition in self.conditions]
         require(self.split is not Split.train, "split", "train", "validation or test")
         require(self.examples >= 0, "examples", self.examples, "0 or more")
         require(len(self.metrics) > 0, "metrics", "[]", "a list such as [si_sdr,sdr,si_sdri]")

@@ -54,6 +54,14 @@ def test_it_says_how_the_network_was_trained(config: Config, tmp_path: Path) -> 
     assert "model-index" not in metadata(card)
 
 
+def test_it_says_what_recordings_the_mixtures_were_made_like(config: Config, tmp_path: Path) -> None:
+    assert "no noise, music or reverberation was added" in card_of(write_run(config, tmp_path / "clean"))
+    realistic = replace(config, augment=AugmentConfig(room_probability=0.7, noise_probability=0.25))
+    card = card_of(write_run(realistic, tmp_path / "run"))
+    assert "| conditions | room in 70%, noise in 25%; in rooms the target is the reverberant speech |" in card
+    assert "no noise" not in card
+
+
 def test_the_synthetic_corpus_is_never_taken_for_speech(config: Config, tmp_path: Path) -> None:
     demo = replace(config, data=replace(config.data, corpus=CorpusName.demo))
     card = card_of(write_run(demo, tmp_path / "run"))

@@ -10,15 +10,18 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit import evaluate
-from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, Split
+from convtasnet_lit.config import Accelerator, Condition, Config, EvaluateConfig, Split
 from convtasnet_lit.evaluation.card import model_card
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.training.metrics import separation_scores
 from convtasnet_lit.weights.pretrained import read_stored
 from tests.runs import write_run
 
 
-def evaluated(outputs: list[float], config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def evaluated(
+    outputs: list[float], config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch, *conditions: Condition
+) -> Path:
     """Evaluate a network whose second output is multiplied by the given numbers, one a mixture."""
     forward, factors = ConvTasNet.forward, cycle(outputs)  # the examples are separated once more
 
@@ -28,8 +31,8 @@ def evaluated(outputs: list[float], config: Config, folder: Path, monkeypatch: p
     monkeypatch.setattr(ConvTasNet, "forward", changed)
     MixtureDataModule(config.data).check()  # evaluation prepares nothing at a path that a checkpoint names
     checkpoint = str(write_run(config, folder) / "checkpoints" / "best.ckpt")
-    evaluate._run(EvaluateConfig(checkpoint, Split.test, accelerator=Accelerator.cpu), folder)
-    return folder / "evaluation-test"
+    evaluate._run(EvaluateConfig(checkpoint, Split.test, [*conditions], accelerator=Accelerator.cpu), folder)
+    return folder / "-".join(["evaluation-test", *(condition.name for condition in conditions)])
 
 
 def refuse(constant: str) -> None:
@@ -60,3 +63,34 @@ def test_a_silent_output_has_the_lowest_score(config: Config, tmp_path: Path, mo
     assert report["not_finite"] == []
     assert -80 < report["scores"]["all"]["sdr"]["mean"] < -30
     assert -80 < report["scores"]["all"]["si_sdr"]["mean"] < -30
+
+
+def test_a_list_is_scored_under_conditions_beside_the_clean_one(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = evaluated([1] * 6, config, tmp_path, monkeypatch)
+    before = (clean / "metrics.json").read_text()
+    monkeypatch.undo()
+    noisy = evaluated([1] * 6, config, tmp_path, monkeypatch, Condition.room, Condition.noise)
+    assert (clean / "metrics.json").read_text() == before
+    monkeypatch.undo()
+    reports = [json.loads((folder / "metrics.json").read_text()) for folder in (clean, noisy)]
+    assert [report["conditions"] for report in reports] == [[], ["room", "noise"]]
+    assert reports[0]["mixture_list"] != reports[1]["mixture_list"]
+    assert "aishell3, test speakers, room, noise" in capsys.readouterr().out
+    stored = read_stored(tmp_path)
+    network = stored.build()
+    mixtures = MixtureDataModule(config.data, conditions=[Condition.room, Condition.noise]).fixed_mixtures(Split.test)
+    for number, row in enumerate(pd.read_csv(noisy / "per_utterance.csv").itertuples()):
+        item = mixtures[number]
+        with torch.inference_mode():
+            estimates = network(item.mixture[None])
+        scores = separation_scores(["si_sdr", "si_sdri"], estimates, item.sources[None], item.mixture[None], 8000)
+        assert row.si_sdr == pytest.approx(scores["si_sdr"].item(), abs=1e-3)
+        assert row.si_sdri == pytest.approx(scores["si_sdri"].item(), abs=1e-3)
+        of_the_sum = separation_scores(
+            ["si_sdr"], item.mixture.expand(1, 2, -1), item.sources[None], item.mixture[None], 8000
+        )
+        assert row.si_sdr - row.si_sdri == pytest.approx(
+            of_the_sum["si_sdr"].item(), abs=1e-3
+        )  # over the noisy mixture

@@ -72,6 +72,6 @@ def test_a_schedule_that_stands_still_at_negative_losses_fails(config: Config, m
 
 
 def test_a_rate_that_teaches_nothing_fails(config: Config) -> None:
-    batch = Mixture(torch.randn(2, 2, 4000) * 0.05)
+    batch = Mixture(torch.randn(2, 3, 4000) * 0.05)
     still = replace(config, optimizer=replace(config.optimizer, lr=1e-9))
     assert not check_learning(network(), batch, still).passed

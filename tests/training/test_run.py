@@ -17,7 +17,18 @@ import pytest
 import torch
 from lightning import Trainer
 
-from convtasnet_lit.config import Accelerator, Config, Memory, Precision, ScheduleConfig, ScheduleName, plain
+from convtasnet_lit.config import (
+    Accelerator,
+    AugmentConfig,
+    Condition,
+    Config,
+    Memory,
+    Precision,
+    ScheduleConfig,
+    ScheduleName,
+    Target,
+    plain,
+)
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.training import module
@@ -151,6 +162,24 @@ def test_a_run_killed_in_the_middle_of_epochs_ends_with_the_same_weights(
                 train(config, folder)
     train(config, folder)
     assert_equal_runs(whole, folder, but="train/")  # means over what was left of an epoch
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_a_realistic_run_killed_in_an_epoch_ends_with_the_same_weights(
+    target: Target, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augment = AugmentConfig(**{f"{condition.name}_probability": 0.5 for condition in Condition})  # type: ignore[arg-type]
+    data = replace(config.data, num_speakers=3, fewest_speakers=1, validation_fraction=0.4, target=target)
+    realistic = replace(config, data=data, augment=augment)
+    train(realistic, tmp_path / "whole")
+    killed = replace(realistic, resume=True, data=replace(data, num_workers=2))
+    with monkeypatch.context() as patched:
+        kill(patched, 1, 3, "saved")
+        with pytest.raises(Interrupted):
+            train(killed, tmp_path / "killed")
+    train(killed, tmp_path / "killed")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "killed", but="train/")
+    assert np.isfinite(pd.read_csv(tmp_path / "whole" / "history.csv")["train/loss"]).all()
 
 
 def test_a_run_stopped_between_epochs_ends_with_the_same_weights(

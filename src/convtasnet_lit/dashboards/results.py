@@ -20,7 +20,7 @@ def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, 
     """
     import wandb
 
-    split = report["split"]
+    split = "-".join([report["split"], *report.get("conditions", [])])
     pairs = pd.json_normalize([{"pair": pair, **scores} for pair, scores in report["scores"].items()])
     known = pairs.drop(columns=[name for name in pairs if str(name).endswith("ci95")])
     with wandb.init(dir=run, resume="allow", **wandb_run(run, settings["project"], settings["group"])) as board:

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 from omegaconf.errors import OmegaConfBaseException
 
-from convtasnet_lit.config import Config, typed
+from convtasnet_lit.config import Condition, Config, typed
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.tables import METRICS, score_cell
 from convtasnet_lit.model.network import ConvTasNet
@@ -118,6 +118,7 @@ def _training(stored: StoredNetwork) -> dict[str, str]:
         "levels": f"U(-{data.level_range_db}, {data.level_range_db}) dB relative to the first speaker",
         "normalization": "mixtures at -25 dBFS" if data.normalize else "none",
         "augmentation": f"{'random crop' if augment.random_crop else 'no random crop'}, {speed}, {snr}",
+        **_conditions(config),
         "loss": f"negative {'SNR' if data.mixed_counts else 'SI-SDR'} of the best permutation",
         "effective batch": f"{batch} mixtures",
         "optimizer": f"Adam, learning rate {optimizer.lr:g}, {config.schedule.name.name}, "
@@ -125,6 +126,15 @@ def _training(stored: StoredNetwork) -> dict[str, str]:
         "seed": f"{config.seed}",
     }
     return rows | _progress(stored)
+
+
+def _conditions(config: Config) -> dict[str, str]:
+    """What recordings' mixtures were made like, and what of a room the network gives back."""
+    met = {condition: chance for condition, chance in config.augment.chances.items() if chance}
+    if not met:
+        return {}
+    target = f"; in rooms the target is the {config.data.target.name} speech" if Condition.room in met else ""
+    return {"conditions": ", ".join(f"{each.name} in {chance:.0%}" for each, chance in met.items()) + target}
 
 
 def _progress(stored: StoredNetwork) -> dict[str, str]:
@@ -198,14 +208,19 @@ def _limits(stored: StoredNetwork) -> str:
         "Which output holds whom is not fixed.",
     ]
     if stored.config is not None:
-        lines.append(
-            "It was trained on sums of single speakers' recordings; no noise, music or reverberation was added."
-        )
+        lines.append(_heard(typed(Config, stored.config).augment.chances))
     if stored.corpus == "demo":
         lines.append("It has heard no human voice: its scores say nothing about real speech.")
     if not stored.arguments.get("causal"):
         lines.append("It is not causal: it needs the recording before it can begin.")
     return "\n".join(["## Limits\n", *(f"- {line}" for line in lines)])
+
+
+def _heard(chances: Mapping[Condition, float]) -> str:
+    sums = "It was trained on sums of single speakers' recordings"
+    if not any(chances.values()):
+        return f"{sums}; no noise, music or reverberation was added."
+    return f"{sums} in simulated conditions; no recording of a conversation was among them."
 
 
 def _table(rows: Mapping[str, str]) -> str:

@@ -29,11 +29,12 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
         InputError: The checkpoint or the data cannot be used.
     """
     stored = read_stored(config.checkpoint)
-    data = evaluated_data(config.data, stored)
+    data = evaluated_data(config.data, stored, config.conditions)
     refuse_known_speakers(data, stored, config.split)
     mixtures = data.fixed_mixtures(config.split)
     listed = data.write_list(mixtures, config.split)
-    folder = Path(config.output) if config.output else output_folder(stored, config.checkpoint, config.split)
+    by_default = output_folder(stored, config.checkpoint, config.split, config.conditions)
+    folder = Path(config.output) if config.output else by_default
     network = stored.build().to(find_device(config.accelerator.name, "accelerator"))
     names = [metric.name for metric in config.metrics]
     counting = data.data.mixed_counts
@@ -47,6 +48,8 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
         "epoch": stored.epoch,
         "corpus": data.data.corpus.name,
         "split": config.split.name,
+        "conditions": [condition.name for condition in config.conditions],
+        "target": data.data.target.name,
         "bfloat16": config.bfloat16,
         "mixture_list": listed.name,
         "not_finite": table["mixture"][~table["finite"]].tolist(),

@@ -1,9 +1,10 @@
 """What a network is evaluated on, whether its test speakers are strangers to it, and where the scores are written."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from convtasnet_lit.config import CorpusName, DataOverrides, PrepareConfig, Split, plain, typed
+from convtasnet_lit.config import Condition, CorpusName, DataOverrides, PrepareConfig, Split, plain, typed
 from convtasnet_lit.corpus.marks import marks_of
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
@@ -12,7 +13,9 @@ from convtasnet_lit.weights.stored import StoredNetwork
 logger = logging.getLogger(__name__)
 
 
-def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> MixtureDataModule:
+def evaluated_data(
+    overrides: DataOverrides, stored: StoredNetwork, conditions: Sequence[Condition] = ()
+) -> MixtureDataModule:
     """Return the mixtures of what a network was trained on, or of the corpus asked for, with what else was asked for.
 
     A corpus is made, downloaded or prepared only in places that were asked for: where a file names them, what is there
@@ -21,6 +24,7 @@ def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> MixtureDa
     Args:
         overrides: What was asked for, None elsewhere.
         stored: The network, whose rate, number of speakers and normalization are kept.
+        conditions: What the mixtures are put into.
 
     Raises:
         InputError: It asks for another rate or number of speakers than the network's, or for no corpus where the
@@ -36,7 +40,8 @@ def evaluated_data(overrides: DataOverrides, stored: StoredNetwork) -> MixtureDa
         if asked.get(key, value) != value:
             raise InputError(f"data.{key}: {asked[key]}, but {stored.file} was trained with {value}")
     data = typed(PrepareConfig, {"data": {**base, **asked, **kept}}).data.at_absolute_paths()
-    return MixtureDataModule(data, may_prepare="corpus" in asked or {"root", "store"} <= asked.keys())
+    may_prepare = "corpus" in asked or {"root", "store"} <= asked.keys()
+    return MixtureDataModule(data, may_prepare=may_prepare, conditions=conditions)
 
 
 def refuse_known_speakers(data: MixtureDataModule, stored: StoredNetwork, split: Split) -> None:
@@ -83,15 +88,17 @@ def _same_names(data: MixtureDataModule, stored: StoredNetwork) -> bool:
     return same_root or (not stored.recordings and stored.corpus != CorpusName.folder.name)
 
 
-def output_folder(stored: StoredNetwork, checkpoint: str, split: Split) -> Path:
+def output_folder(stored: StoredNetwork, checkpoint: str, split: Split, conditions: Sequence[Condition] = ()) -> Path:
     """Return where an evaluation is written by default: into the run's folder, else into the current one.
 
     Args:
         stored: The network.
         checkpoint: What the user called it.
         split: The list it is evaluated on.
+        conditions: What the mixtures were put into.
     """
+    listed = "-".join([split.name, *(condition.name for condition in conditions)])
     if stored.run is not None:
-        return stored.run / f"evaluation-{split.name}"
+        return stored.run / f"evaluation-{listed}"
     named = Path(checkpoint)
-    return Path(f"evaluation-{named.stem if named.is_file() else named.name}-{split.name}")
+    return Path(f"evaluation-{named.stem if named.is_file() else named.name}-{listed}")

@@ -21,7 +21,8 @@ def score_table(report: dict[str, Any]) -> Table:
         report: Its content.
     """
     names = [name for name in report["scores"]["all"] if name != "mixtures"]
-    table = Table("group", "mixtures", *names, title=f"{report['corpus']}, {report['split']} speakers")
+    title = ", ".join([report["corpus"], f"{report['split']} speakers", *report.get("conditions", [])])
+    table = Table("group", "mixtures", *names, title=title)
     for group, scores in report["scores"].items():
         table.add_row(group, str(scores["mixtures"]), *(score_cell(scores.get(name)) for name in names))
     return table

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from convtasnet_lit.config import AugmentConfig, DataConfig, LengthMode, PairBalance, Split
+from convtasnet_lit.config import AugmentConfig, Condition, DataConfig, LengthMode, PairBalance, Split, Target
 from convtasnet_lit.corpus.marks import marks_of_speakers
+from convtasnet_lit.corpus.noises import prepare_noise
 from convtasnet_lit.corpus.prepared import PreparedCorpus, prepare_corpus
+from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
+from convtasnet_lit.mixing.conditions import Conditions
 from convtasnet_lit.mixing.dataset import EpochSampler, FixedMixtures, Mixture, TrainingMixtures
+from convtasnet_lit.mixing.noise import Noises
 from convtasnet_lit.mixing.plan import Draw, Speakers, mixture_table
 
 _SPLIT_NUMBERS = {Split.validation: 1, Split.test: 2}
@@ -30,16 +35,22 @@ class MixtureDataModule(LightningDataModule):
         augment: What is varied in training.
         seed: The seed that the training mixtures are drawn from.
         may_prepare: Whether a corpus may be made or downloaded, and a store be written.
+        conditions: What validation and test mixtures are put into.
 
     Raises:
         InputError: The corpus is missing or damaged, or has too few speakers.
     """
 
     def __init__(
-        self, data: DataConfig, augment: AugmentConfig | None = None, seed: int = 0, may_prepare: bool = True
+        self,
+        data: DataConfig,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        may_prepare: bool = True,
+        conditions: Sequence[Condition] = (),
     ) -> None:
         super().__init__()
-        self.may_prepare = may_prepare
+        self.may_prepare, self.conditions = may_prepare, conditions
         self.data, self.augment, self.seed = data, augment or AugmentConfig(), seed
         self._corpus: PreparedCorpus | None = None
         self._fixed: dict[Split, FixedMixtures] = {}
@@ -55,7 +66,8 @@ class MixtureDataModule(LightningDataModule):
         Returns:
             The lists of validation and test, as CSV.
         """
-        self._draw(Split.train)
+        self.training_mixtures()
+        _ = self._recorded
         return [self.write_list(self.fixed_mixtures(split), split) for split in _SPLIT_NUMBERS]
 
     def content(self) -> dict[str, str]:
@@ -95,20 +107,31 @@ class MixtureDataModule(LightningDataModule):
             speed_range=self.augment.speed_range,
             snr_probability=self.augment.snr_probability,
             snr_range_db=self.augment.snr_range_db,
+            conditions=self._conditions(self.augment.chances),
         )
 
     def fixed_mixtures(self, split: Split) -> FixedMixtures:
         """The list of the validation or the test split."""
         if split not in self._fixed:
-            self._fixed[split] = self._fixed_mixtures(split)
+            data, number = self.data, _SPLIT_NUMBERS[split]
+            count = data.validation_mixtures if split is Split.validation else data.test_mixtures
+            met = self._conditions(dict.fromkeys(self.conditions, 1.0), number)
+            how = (number, count, data.length_mode is LengthMode.max, data.normalize, met)
+            self._fixed[split] = FixedMixtures(self.corpus.store, self._draw(split), *how)
         return self._fixed[split]
 
-    def _fixed_mixtures(self, split: Split) -> FixedMixtures:
-        count = self.data.validation_mixtures if split is Split.validation else self.data.test_mixtures
-        longest = self.data.length_mode is LengthMode.max
-        return FixedMixtures(
-            self.corpus.store, self._draw(split), _SPLIT_NUMBERS[split], count, longest, self.data.normalize
-        )
+    def _conditions(self, chances: Mapping[Condition, float], split: int = 0) -> Conditions:
+        noises = self._noises(split) if chances.get(Condition.noise) else None
+        return Conditions(self.data.sample_rate, chances, noises, self.data.target is Target.dry, bank=split)
+
+    def _noises(self, split: int) -> Noises:
+        everyone = Speakers.of(self.corpus.store.index, self.corpus.rows("train"))  # the lists are those of all runs
+        talkers = everyone if split else self._draw(Split.train).speakers
+        return Noises(self.corpus.store, talkers, self._recorded, kept=bool(split))
+
+    @cached_property
+    def _recorded(self) -> Store | None:
+        return prepare_noise(self.data, self.may_prepare) if self.data.noise_root else None
 
     def write_list(self, mixtures: FixedMixtures, split: Split) -> Path:
         """Write a fixed list as CSV beside the store, its content's hash in its name.
@@ -122,7 +145,8 @@ class MixtureDataModule(LightningDataModule):
         Returns:
             The file.
         """
-        text = mixture_table(mixtures.specs, self.corpus.store.index).to_csv(index=False)
+        table = mixture_table(mixtures.specs, self.corpus.store.index)
+        text = table.assign(**mixtures.conditions.described()).to_csv(index=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         path = self.corpus.store.folder / "mixtures" / f"{split.name}-{self.data.num_speakers}spk-{digest}.csv"
         if self.may_prepare and os.access(self.corpus.store.folder, os.W_OK) and not path.exists():
@@ -187,6 +211,8 @@ class MixtureDataModule(LightningDataModule):
         """A hash of what the mixtures of training and validation are drawn from: names, samples and their order."""
         index = self.corpus.store.index[["speaker", "gender", "utterance", "sha256"]]
         text = "".join(index.iloc[self._trained.rows(split)].to_csv(index=False) for split in ("train", "validation"))
+        if self.augment.noise_probability and self._recorded is not None:
+            text += self._recorded.index.to_csv(index=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _draw(self, split: Split) -> Draw:

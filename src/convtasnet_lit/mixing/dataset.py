@@ -11,25 +11,40 @@ from torch.utils.data import Dataset, Sampler
 
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.mixing.plan import Draw, MixtureSpec, fixed_mixture, training_mixture
+from convtasnet_lit.mixing.conditions import Conditions
+from convtasnet_lit.mixing.plan import (
+    FIXED_SEED,
+    MOST_ATTEMPTS,
+    Draw,
+    MixtureSpec,
+    fixed_mixture,
+    training_mixture,
+)
 from convtasnet_lit.mixing.transforms import change_first_level, normalize
 
 SILENT_BELOW_DB = -40.0  # a stretch this far under its own utterance's level is a pause, not speech
-MOST_ATTEMPTS = 100  # a corpus of mostly silence is refused rather than searched forever
 
 
 class Mixture(NamedTuple):
-    """What a data loader yields: the sources of a mixture, or of a batch of them, (..., sources, samples).
+    """What a data loader yields: the parts of a mixture, or of a batch of them, (..., sources + 1, samples).
 
-    One tensor and no more: handing each from a loading process to the training costs about a millisecond.
+    The last part is all that is heard beside the sources: noise, echoes that no source shall have, the error of a
+    codec; zeros in a clean mixture. So the mixture is always the sum of its parts, and one gain or filter for all of
+    them is one for the mixture. One tensor and no more: handing each from a loading process to the training costs about
+    a millisecond.
     """
 
-    sources: Tensor
+    parts: Tensor
+
+    @property
+    def sources(self) -> Tensor:
+        """What the network shall give back, (..., sources, samples)."""
+        return self.parts[..., :-1, :]
 
     @property
     def mixture(self) -> Tensor:
-        """Their sum, (..., samples)."""
-        return self.sources.sum(-2)
+        """What it is given, (..., samples)."""
+        return self.parts.sum(-2)
 
 
 def render(store: Store, spec: MixtureSpec) -> np.ndarray | None:
@@ -70,7 +85,7 @@ def audible(store: Store, plan: Callable[[int], MixtureSpec]) -> tuple[MixtureSp
     Raises:
         InputError: No draw had sound in all sources.
     """
-    for attempt in range(MOST_ATTEMPTS):
+    for attempt in range(MOST_ATTEMPTS):  # a corpus of mostly silence is refused rather than searched forever
         spec = plan(attempt)
         sources = render(store, spec)
         if sources is not None:
@@ -93,6 +108,7 @@ class TrainingMixtures(Dataset[Mixture]):
         speed_range: Each source is played U(1 - r, 1 + r) times as fast.
         snr_probability: How often the first source's level is changed.
         snr_range_db: r; the level is changed by U(-r, r) dB.
+        conditions: What mixtures are put into.
     """
 
     def __init__(
@@ -106,15 +122,17 @@ class TrainingMixtures(Dataset[Mixture]):
         speed_range: float = 0.0,
         snr_probability: float = 0.0,
         snr_range_db: float = 3.0,
+        conditions: Conditions | None = None,
     ) -> None:
         self.store, self.draw, self.segment, self.seed = store, draw, segment, seed
         self.normalized, self.random_crop, self.speed_range = normalized, random_crop, speed_range
         self.snr_probability, self.snr_range_db = snr_probability, snr_range_db
+        self.conditions = conditions or Conditions(store.sample_rate)
 
     def __getitem__(self, key: tuple[int, int]) -> Mixture:
         """Return mixture `index` of epoch `epoch`, given as (epoch, index)."""
         epoch, index = key
-        _, rendered = audible(
+        spec, rendered = audible(
             self.store,
             lambda attempt: training_mixture(
                 self.draw, self.segment, self.random_crop, self.speed_range, self.seed, epoch, index, attempt
@@ -124,7 +142,8 @@ class TrainingMixtures(Dataset[Mixture]):
         rng = np.random.default_rng((self.seed, epoch, index, MOST_ATTEMPTS))  # apart from every attempt's stream
         if rng.random() < self.snr_probability:
             sources = change_first_level(sources, rng.uniform(-self.snr_range_db, self.snr_range_db))
-        return Mixture(normalize(sources) if self.normalized else sources)
+        parts = self.conditions.applied(sources.numpy(), spec.rows, (self.seed, epoch, index))
+        return _mixture(parts, self.normalized)
 
 
 class FixedMixtures(Dataset[Mixture]):
@@ -137,12 +156,21 @@ class FixedMixtures(Dataset[Mixture]):
         count: How many mixtures.
         longest: As long as the longest utterance, else as the shortest.
         normalized: Bring mixtures to -25 dBFS.
+        conditions: What mixtures are put into.
     """
 
     def __init__(
-        self, store: Store, draw: Draw, split: int, count: int, longest: bool, normalized: bool = True
+        self,
+        store: Store,
+        draw: Draw,
+        split: int,
+        count: int,
+        longest: bool,
+        normalized: bool = True,
+        conditions: Conditions | None = None,
     ) -> None:
-        self.store, self.normalized = store, normalized
+        self.store, self.split, self.normalized = store, split, normalized
+        self.conditions = conditions or Conditions(store.sample_rate)
         self.specs = [
             audible(store, lambda attempt, i=index: fixed_mixture(draw, split, longest, i, attempt))[0]  # type: ignore[misc]
             for index in range(count)
@@ -152,10 +180,15 @@ class FixedMixtures(Dataset[Mixture]):
         return len(self.specs)
 
     def __getitem__(self, index: int) -> Mixture:
-        rendered = render(self.store, self.specs[index])
+        spec = self.specs[index]
+        rendered = render(self.store, spec)
         assert rendered is not None, "the list holds no silent source"
-        sources = torch.from_numpy(rendered)
-        return Mixture(normalize(sources) if self.normalized else sources)
+        return _mixture(self.conditions.applied(rendered, spec.rows, (FIXED_SEED, self.split, index)), self.normalized)
+
+
+def _mixture(parts: np.ndarray, normalized: bool) -> Mixture:
+    signals = torch.from_numpy(parts)
+    return Mixture(normalize(signals) if normalized else signals)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

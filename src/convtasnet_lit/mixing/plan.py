@@ -14,6 +14,7 @@ import pandas as pd
 from convtasnet_lit.errors import InputError
 
 FIXED_SEED = 2019  # of the validation and test lists; not the training seed, so that all runs share the lists
+MOST_ATTEMPTS = 100  # to draw a mixture; the random streams after theirs are those of what is done to it
 
 
 class MixtureSpec(NamedTuple):

@@ -47,7 +47,7 @@ def diagnose(config: Config, device: str) -> Iterator[Finding]:
     mixtures = MixtureDataModule(config.data, config.augment, config.seed).training_mixtures()
     batch = default_collate([mixtures[0, number] for number in range(config.data.mixtures_per_batch)])
     network = ConvTasNet(config.data.num_speakers, **plain(config)["model"]).to(device)
-    batch = Mixture(batch.sources.to(device))
+    batch = Mixture(batch.parts.to(device))
     checks: tuple[Callable[[], Finding], ...] = (
         lambda: check_masks(network, batch.mixture),
         lambda: check_normalization(torch.stack([mixtures[0, number].mixture for number in range(16)]), network),

@@ -44,10 +44,11 @@ def si_sdr_or_leakage(estimates: Tensor, sources: Tensor) -> Tensor:
     A silent source has no SI-SDR: the usual formula gives a constant without a gradient, or NaN. Here its estimate is
     asked to be silent too: the value is 10 log10(|mixture|^2 / (|estimate|^2 + 0.001 |mixture|^2)), which is 30 dB for
     a silent estimate, 0 dB for one as loud as the mixture, and always has a gradient towards silence above the floor.
+    The mixture here is that of the speakers: noise is not counted, because its level says nothing of a leak.
 
     Args:
         estimates: (batch, sources, samples), in the sources' order.
-        sources: (batch, sources, samples); their sum is the mixture.
+        sources: (batch, sources, samples); their sum is the speakers' mixture.
 
     Returns:
         Decibels, (batch, sources).
@@ -75,7 +76,7 @@ def is_silent(sources: Tensor) -> Tensor:
     """Tell which sources are silent: 80 dB or more under their mixture, or absent.
 
     Args:
-        sources: (batch, sources, samples); their sum is the mixture.
+        sources: (batch, sources, samples); their sum is the speakers' mixture.
 
     Returns:
         Booleans, (batch, sources).
