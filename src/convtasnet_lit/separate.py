@@ -1,11 +1,11 @@
-"""Separate recordings: `python -m convtasnet_lit.separate CHECKPOINT mix.wav`."""
+"""Separate recordings: `convtasnet separate meeting.wav`."""
 
 import argparse
 import io
 import sys
 from pathlib import Path
 
-from convtasnet_lit.command_line import Parser, reported
+from convtasnet_lit.command_line import Parser, add_model, reported, taken
 from convtasnet_lit.devices import known_device
 from convtasnet_lit.errors import InputError, require
 
@@ -21,15 +21,13 @@ def arguments() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all is separated, 1 some recordings could not be, 2 nothing could begin, 130 stopped.",
     )
     parser.add_argument(
-        "checkpoint", help="a run's folder, a .ckpt file, a published folder or hub id, an Asteroid or torchaudio file"
-    )
-    parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
         help="WAV, FLAC, OGG, MP3: files, folders, patterns; - for a WAV on standard input, whose speakers become the "
         "channels of a WAV on standard output",
     )
+    add_model(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default beside each input")
     parser.add_argument("--channel", type=int, metavar="N", help="the channel to separate; by default the mean of all")
     parser.add_argument("--scale", choices=SCALES, default=SCALES[0], help="level of the speakers; default %(default)s")
@@ -71,9 +69,13 @@ def run(options: argparse.Namespace) -> list[str]:
     from convtasnet_lit.inference.inputs import find_inputs
     from convtasnet_lit.inference.pipe import standard_streams
     from convtasnet_lit.inference.separator import Separator
+    from convtasnet_lit.weights.pretrained import is_network
 
     how = options.device, options.scale, options.window, options.batch, options.bfloat16
-    separator = Separator.from_pretrained(options.checkpoint, *how)
+    first = options.inputs[0]
+    if options.model is None and is_network(first):
+        raise InputError(f"{first}: is a network, no recording; give it as --model {first}")
+    separator = Separator.from_pretrained(taken(options.model), *how)
     if PIPE in options.inputs:
         separate_pipe(separator, *standard_streams(), options.channel)
         return []

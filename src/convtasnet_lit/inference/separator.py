@@ -22,6 +22,7 @@ from convtasnet_lit.mixing.transforms import normalization_gain
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 from convtasnet_lit.weights.pretrained import load_pretrained
+from convtasnet_lit.weights.shipped import DEFAULT
 
 Progress = Callable[[float, float], None]
 SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of 16 bits
@@ -75,7 +76,7 @@ class Separator:
     @classmethod
     def from_pretrained(
         cls,
-        path: str | Path,
+        path: str | Path = DEFAULT,
         device: str = "auto",
         scale: str = "least_squares",
         window: float | None = None,
@@ -85,8 +86,8 @@ class Separator:
         """Load a trained network.
 
         Args:
-            path: The folder of a run, a .ckpt file, a published folder, a model's name on the Hugging Face hub, or a
-                file of Asteroid's or torchaudio's ConvTasNet.
+            path: What `weights.pretrained.load_pretrained` takes: the name of a network in the package, the folder of
+                a run, ...; by default the first network in the package.
             device: `auto` (a CUDA GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
             scale: `least_squares` or `mixture`, see `Separator`.
             window: Seconds that are separated at once, see `Separator`.
