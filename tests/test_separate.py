@@ -2,6 +2,7 @@
 
 import doctest
 import io
+import json
 import re
 import shlex
 import shutil
@@ -107,6 +108,8 @@ def test_bad_files_are_named_at_the_end_and_do_not_stop_the_others(command: Comm
         (["--channel", "0"], "--channel: 0 is not allowed; it must be at least 1"),
         (["--scale", "loud"], "argument --scale: invalid choice: 'loud'"),
         (["-"], "-: standard input goes to standard output"),
+        (["--like", "none.wav"], "none.wav: unreadable: No such file"),
+        (["--like", "good.wav"], "good.wav: holds 0.5 s of speech; to tell a voice takes 1 s at least"),
     ],
 )
 def test_where_nothing_can_begin_the_code_is_2(
@@ -193,6 +196,55 @@ def test_a_network_is_named_or_the_default_one(command: Command, tmp_path: Path)
     assert command("mix.wav", "--model", f"./{DEFAULT}")[0] == 2
 
 
+def content(files: str) -> list[bytes]:
+    return [Path(file).read_bytes() for file in files.split()]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_whoever_sounds_like_the_sample_comes_first(
+    scale: str, command: Command, checkpoint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    soundfile.write("mix.wav", noise(4.0), RATE)
+    how = ["--model", checkpoint, "mix.wav"]
+    samples = command(*how, "--out", "samples")[1].split()
+    before = content(command(*how, "--scale", scale, "--out", "before")[1])
+    for sample, expected in zip(samples, (before, before[::-1]), strict=True):
+        code, printed, _ = command(*how, "--scale", scale, "--out", "after", "--like", sample)
+        assert (code, content(printed)) == (0, expected)
+        said = rf"mix.wav: speaker 1 is nearest to {Path(sample).name}, in (\d+)% of its seconds"
+        (sure,) = re.findall(said, caplog.messages[-1])
+        assert int(sure) > 80
+
+
+def test_the_timeline_stands_beside_the_speakers_and_changes_nothing(command: Command, checkpoint: str) -> None:
+    soundfile.write("team meeting.flac", np.stack([noise(3.0)] * 2, 1), RATE)
+    how = ["--model", checkpoint, "team meeting.flac"]
+    command(*how, "--out", "before")
+    code, printed, _ = command(*how, "--out", "after", "--timeline")
+    ends = ("_speaker1.flac", "_speaker2.flac", ".flac.rttm", ".flac.json")
+    assert (code, printed.splitlines()) == (0, [f"after/team meeting{end}" for end in ends])
+    for end in ends[:2]:
+        assert Path(f"before/team meeting{end}").read_bytes() == Path(f"after/team meeting{end}").read_bytes()
+    found = json.loads(Path("after/team meeting.flac.json").read_text())
+    assert found["recording"] == "team meeting.flac"
+    assert [speaker["file"] for speaker in found["speakers"]] == [f"team meeting{end}" for end in ends[:2]]
+    lines = [line.split() for line in Path("after/team meeting.flac.rttm").read_text().splitlines()]
+    turns = [(speaker["name"], *turn) for speaker in found["speakers"] for turn in speaker["turns"]]
+    assert all(0 <= begin < end <= 3.0 for _, begin, end in turns)
+    assert {len(line) for line in lines} == {10}
+    assert {tuple(line[:3]) for line in lines} == {("SPEAKER", "team_meeting", "1")}
+    assert sorted((line[7], float(line[3]), float(line[4])) for line in lines) == [
+        (name, begin, pytest.approx(end - begin)) for name, begin, end in sorted(turns)
+    ]
+
+
+def test_the_timeline_of_silence_is_empty(command: Command, checkpoint: str) -> None:
+    soundfile.write("quiet.wav", np.zeros(RATE), RATE)
+    assert command("--model", checkpoint, "quiet.wav", "--timeline")[0] == 0
+    assert Path("quiet.wav.rttm").read_text() == ""
+    assert [speaker["turns"] for speaker in json.loads(Path("quiet.wav.json").read_text())["speakers"]] == [[], []]
+
+
 def piped(checkpoint: str, data: bytes, folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     door = [sys.executable, "-m", "convtasnet_lit.separate", "--model", checkpoint, "-", *arguments]
     return subprocess.run(door, input=data, capture_output=True, cwd=folder)
@@ -207,6 +259,9 @@ def test_a_wav_through_a_pipe_gets_a_channel_a_speaker(command: Command, checkpo
     assert (joined.shape, rate) == ((RATE // 2, 2), RATE)
     for channel in (0, 1):
         np.testing.assert_array_equal(joined[:, channel], soundfile.read(f"mix_speaker{channel + 1}.wav")[0])
+    asked = piped(checkpoint, Path("mix.wav").read_bytes(), tmp_path, "--timeline")
+    assert (asked.returncode, asked.stdout) == (2, b"")
+    assert asked.stderr.startswith(b"error: -: standard input goes to standard output; no other input, no --out and no")
     for data, said in ((b"", "standard input: empty: 0 bytes"), (b"no audio", "standard input: unreadable")):
         done = piped(checkpoint, data, tmp_path)
         assert (done.returncode, done.stdout) == (2, b"")
