@@ -122,7 +122,7 @@ def test_train_evaluate_separate(command: Command, trained: str) -> None:
 
     noise = np.random.default_rng(0).normal(0, 0.1, (22_051, 2))
     soundfile.write("mix.flac", noise, 22_050)
-    code, printed, _ = command(separate.main, trained, "mix.flac", "--out", "apart")
+    code, printed, _ = command(separate.main, "--model", trained, "mix.flac", "--out", "apart")
     assert code == 0
     assert printed.split() == ["apart/mix_speaker1.flac", "apart/mix_speaker2.flac"]
     samples, rate = soundfile.read("apart/mix_speaker2.flac")
@@ -157,7 +157,7 @@ def test_three_speakers_from_training_to_separation(command: Command, small: lis
     code, _, said = command(evaluate.main, "checkpoint=runs/three", "metrics=[si_sdri,pesq]")
     assert code == 0, said
     soundfile.write("mix.wav", np.random.default_rng(0).normal(0, 0.1, 4000), 8000)
-    code, printed, _ = command(separate.main, "runs/three", "mix.wav")
+    code, printed, _ = command(separate.main, "--model", "runs/three", "mix.wav")
     assert len(printed.split()) == 3
 
 
@@ -176,7 +176,7 @@ def test_many_speakers_from_training_to_separation(count: int, command: Command,
     table = pd.read_csv("runs/many/evaluation-test/per_utterance.csv")
     assert table[[f"speaker_{number}" for number in range(1, count + 1)]].nunique(axis=1).tolist() == [count] * 4
     soundfile.write("mix.wav", np.random.default_rng(0).normal(0, 0.1, 4000), 8000)
-    code, printed, _ = command(separate.main, "runs/many", "mix.wav")
+    code, printed, _ = command(separate.main, "--model", "runs/many", "mix.wav")
     assert len(printed.split()) == count
 
 
@@ -371,9 +371,10 @@ print([name for name in ("torch", "lightning", "wandb", "pandas", "matplotlib", 
 @pytest.mark.parametrize("door", COMMANDS)
 def test_help_and_a_bad_setting_are_answered_before_torch_is_imported(door: str, tmp_path: Path) -> None:
     bad = {
-        "separate": ["x", "a.wav", "--device", "hpu"],
-        "stream": ["x", "--threads", "0"],
-        "export": ["x", "--format", "torch_export", "--streaming"],
+        "separate": ["a.wav", "--device", "hpu"],
+        "stream": ["--threads", "0"],
+        "export": ["--format", "torch_export", "--streaming"],
+        "models": ["x"],
         "publish": ["x"],
         "report": ["x", "--out"],
         "dashboard": ["x", "--out"],
@@ -398,7 +399,7 @@ class Stop:
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Stop())
 """
-    for door, arguments in (("separate", ["x", "a.wav"]), ("train", [])):
+    for door, arguments in (("separate", ["--model", "x", "a.wav"]), ("train", [])):
         command = [sys.executable, "-c", stop + CALL.format(door=door, calls=[arguments])]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.stderr.splitlines() == ["stopped", "130"]
@@ -454,11 +455,11 @@ def test_nobody_reads_the_output_any_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("door", "arguments", "said"),
     [
-        (evaluate.main, [], "checkpoint: must be given"),
+        (evaluate.main, [], "holds no settings of a training; give a corpus such as data=voices"),
         (evaluate.main, ["checkpoint=/nowhere"], "/nowhere: there is no such file or folder"),
         (evaluate.main, ["checkpoint=text.txt"], "text.txt: refused"),
         (evaluate.main, ["checkpoint=x", "split=train"], "split: train is not allowed"),
-        (separate.main, ["/nowhere", "a.wav"], "/nowhere: there is no such file or folder"),
+        (separate.main, ["--model", "/nowhere", "a.wav"], "/nowhere: there is no such file or folder"),
     ],
 )
 def test_a_bad_checkpoint_is_one_line(

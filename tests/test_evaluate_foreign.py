@@ -15,6 +15,8 @@ from convtasnet_lit.config import Config, plain
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.module import SeparationModule
 from convtasnet_lit.weights.checkpoint import write_checkpoint
+from convtasnet_lit.weights.pretrained import read_stored
+from convtasnet_lit.weights.shipped import DEFAULT
 
 Evaluate = Callable[..., tuple[int | str | None, str]]
 
@@ -66,6 +68,14 @@ def test_without_a_corpus_one_line_asks_for_one(run: Evaluate, three_speakers: s
     assert code == 2
     assert "data: three.v1.pt holds no settings of a training; give a corpus such as data=voices" in said
     assert said.count("error: ") == 1
+
+
+def test_without_a_checkpoint_the_network_in_the_package_is_scored(run: Evaluate, where: list[str]) -> None:
+    code, said = run(*where)
+    assert code == 0, said
+    assert said.startswith(f"network: {DEFAULT}, 2 speakers at 8000 Hz\n")
+    report = json.loads(Path(f"evaluation-{DEFAULT}-test/metrics.json").read_text())
+    assert report["weights"] == read_stored(DEFAULT).digest
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`python -m convtasnet_lit.export` as a user meets it, and the examples of docs/ where there is no torch."""
+"""`convtasnet export` as a user meets it, and the examples of docs/ where there is no torch."""
 
 import subprocess
 import sys
@@ -14,10 +14,13 @@ import torch
 
 from convtasnet_lit import export
 from convtasnet_lit.config import Config, plain
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.exporting import graphs
 from convtasnet_lit.inference.live import StreamingSeparator, separated
 from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.weights.checkpoint import write_checkpoint
+from convtasnet_lit.weights.shipped import DEFAULT
 
 DOCS = Path(__file__).parents[1] / "docs"
 RATE = 8000
@@ -70,8 +73,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     write_run(folder / "causal", causal=True, norm="cLN")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert run("causal", "--format", "onnx") == 0
-        assert run("causal/checkpoints/best.ckpt", "--streaming", "--out", "there/causal.onnx") == 0
+        assert run("--model", "causal", "--format", "onnx") == 0
+        assert run("--model", "causal/checkpoints/best.ckpt", "--streaming", "--out", "there/causal.onnx") == 0
     return Files(folder / "causal", folder / "causal.onnx", folder / "there" / "causal.onnx")
 
 
@@ -116,7 +119,7 @@ def test_the_door_says_where_the_file_is_and_what_is_in_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "data.segment-4s+model-tiny")
-    assert run("data.segment-4s+model-tiny", "--format", "torch_export") == 0
+    assert run("--model", "data.segment-4s+model-tiny", "--format", "torch_export") == 0
     printed, said = capsys.readouterr()
     assert printed.startswith("data.segment-4s+model-tiny.pt2: ")
     assert "input: mixture (batch, samples) float32\noutput: estimates (batch, 2, samples) float32\n" in printed
@@ -126,9 +129,22 @@ def test_the_door_says_where_the_file_is_and_what_is_in_it(
     assert Path("data.segment-4s+model-tiny.pt2").is_file()
 
 
+def test_without_a_name_the_default_network_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(graphs, "separation_graph", lambda _: (_ for _ in ()).throw(InputError("enough")))
+    assert run() == 2  # writing it takes long
+    assert capsys.readouterr().err == f"network: {DEFAULT}, 2 speakers at 8000 Hz\nerror: enough\n"
+    assert run("--streaming") == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: --model: must be given, as {DEFAULT}, the default, is not causal"
+    )
+
+
 def test_the_commands_of_the_docs_are_understood() -> None:
     lines = (DOCS / "exporting.md").read_text(encoding="utf-8").splitlines()
-    commands = [line.split()[3:] for line in lines if line.startswith("python -m convtasnet_lit.export ")]
+    commands = [line.split()[2:] for line in lines if line.startswith("convtasnet export")]
     parsed = [export.arguments().parse_args(command) for command in commands]
     assert [(options.format, options.streaming) for options in parsed] == [
         ("onnx", False),
@@ -155,7 +171,7 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "best")
-    assert run(*arguments) == 2
+    assert run("--model", *arguments) == 2
     printed, error = capsys.readouterr()
     assert printed == ""
     assert error.startswith(f"error: {said}")
@@ -167,7 +183,7 @@ def test_a_missing_package_is_one_line(
     files: Files, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert run(str(files.run)) == 2
+    assert run("--model", str(files.run)) == 2
     assert capsys.readouterr().err == "error: --format: onnx needs packages: pip install 'convtasnet_lit[onnx]'\n"
 
 

@@ -5,16 +5,21 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hydra import compose, initialize_config_dir
 
 import convtasnet_lit
 from convtasnet_lit.__main__ import COMMANDS
 from convtasnet_lit.config import Config, EvaluateConfig, PrepareConfig, typed
 from convtasnet_lit.doors import CONF_DIR
+from convtasnet_lit.weights.published import CARD, CONFIG, WEIGHTS
+from convtasnet_lit.weights.shipped import shipped_names
 
 SOURCE = Path(convtasnet_lit.__file__).parent
 ROOT = SOURCE.parents[1]
@@ -44,6 +49,7 @@ ROOMS = [
     "door",
 ]
 DOORS = {*COMMANDS, "__main__"}
+LIGHT_DOORS = ("separate", "stream", "export", "publish", "models")
 
 
 def room_of(module: str) -> str:
@@ -94,7 +100,7 @@ def test_the_fast_path_has_one_door() -> None:
         ("convtasnet_lit.inference.separator", ["lightning", "hydra", "omegaconf", "wandb", "pandas"]),
         ("convtasnet_lit.inference.counting", ["torch", "lightning", "hydra", "omegaconf", "pandas"]),
         *((f"convtasnet_lit.{door}", ["numpy", "torch", "lightning", "wandb", "rich"]) for door in COMMANDS),
-        *((f"convtasnet_lit.{door}", ["hydra", "omegaconf"]) for door in ("separate", "stream", "export", "publish")),
+        *((f"convtasnet_lit.{door}", ["hydra", "omegaconf"]) for door in LIGHT_DOORS),
         ("convtasnet_lit.__main__", ["numpy", "torch", "hydra", "omegaconf"]),
         ("convtasnet_lit.model.streaming", ["lightning", "hydra", "omegaconf", "pandas"]),
     ],
@@ -119,6 +125,13 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
         str(ROOT),
     ]
     subprocess.run(build, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (sdist,) = tmp_path.glob("*.tar.gz")
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
@@ -139,6 +152,16 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     assert "hidden_channels: 512" in done.stdout
     assert f"path: {site}/convtasnet_lit/conf\n" in run("train", "--cfg", "hydra", "-p", "hydra.runtime").stdout
     assert run("separate", "--help").stdout.startswith("usage: convtasnet separate ")
+    soundfile.write(tmp_path / "meeting.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 8000)
+    with sdist.open("rb") as file, tarfile.open(fileobj=file) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    for name in shipped_names():
+        files = [site / "convtasnet_lit" / "networks" / name / file for file in (CONFIG, WEIGHTS, CARD)]
+        assert sum(file.stat().st_size for file in files) < 8e6
+        assert {f"src/{file.relative_to(site)}" for file in files} <= packed
+    done = run("separate", "meeting.wav")
+    assert (done.returncode, done.stdout.split()) == (0, ["meeting_speaker1.wav", "meeting_speaker2.wav"]), done.stderr
+    assert f" {site}/convtasnet_lit/networks/" in run("models").stdout
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

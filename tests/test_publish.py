@@ -203,7 +203,7 @@ def test_a_hub_id_is_what_cannot_be_a_folder_here(run: str) -> None:
 
 def test_every_command_of_the_page_is_understood() -> None:
     page = (Path(__file__).parents[1] / "docs" / "sharing.md").read_text()
-    lines = re.findall(r"^python -m convtasnet_lit\.publish (.*)$", page, re.MULTILINE)
+    lines = re.findall(r"^convtasnet publish (.*)$", page, re.MULTILINE)
     targets = [publish.arguments().parse_args(line.split()).target for line in lines]
     assert [is_hub_id(target) for target in targets] == [False, True, False]
 

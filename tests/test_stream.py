@@ -25,6 +25,7 @@ from convtasnet_lit.inference.pipe import ENCODINGS
 from convtasnet_lit.training.module import SeparationModule
 from convtasnet_lit.weights.checkpoint import write_checkpoint
 from convtasnet_lit.weights.pretrained import load_pretrained
+from convtasnet_lit.weights.shipped import DEFAULT
 
 RATE = 8000
 DOCS = (Path(__file__).parents[1] / "docs" / "streaming.md").read_text(encoding="utf-8")
@@ -50,7 +51,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch, checkpoint: Path, capsys: pytest.Captu
 
     def run(data: bytes, *arguments: str, source: Path = checkpoint) -> tuple[int, np.ndarray, str]:
         sink = io.BytesIO()
-        monkeypatch.setattr(sys, "argv", ["stream", str(source), *arguments])
+        monkeypatch.setattr(sys, "argv", ["stream", "--model", str(source), *arguments])
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(sink))
         code = 0
@@ -171,8 +172,20 @@ def test_a_value_that_is_not_finite_ends_the_stream_in_one_line(pipe: Pipe) -> N
     assert said.splitlines()[-1] == "error: samples: holds NaN or infinite samples, or such beyond 1e+06"
 
 
+def test_without_a_causal_network_one_line_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["stream"])
+    with pytest.raises(SystemExit) as ended:
+        stream.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith(f"error: --model: must be given, as {DEFAULT}, the default, is not causal")
+    assert said.count("\n") == 1
+
+
 def started(checkpoint: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "convtasnet_lit.stream", str(checkpoint), *arguments]
+    command = [sys.executable, "-m", "convtasnet_lit.stream", "--model", str(checkpoint), *arguments]
     ends = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, bufsize=0, **ends)  # type: ignore[call-overload, no-any-return]
 
@@ -205,7 +218,7 @@ def test_the_commands_of_the_page_separate_a_file(program: str, checkpoint: Path
         pytest.skip(f"{program} is not installed")
     (command,) = [line for line in DOCS.replace("\\\n", "").splitlines() if line.startswith(f"{program} ")]
     command = command.replace("16000", str(RATE)).replace("runs/causal", shlex.quote(str(checkpoint)))
-    command = command.replace("python ", f"{shlex.quote(sys.executable)} ")
+    command = command.replace("convtasnet ", f"{shlex.quote(sys.executable)} -m convtasnet_lit ")
     samples = (32768 * noise(8003)).astype("<i2")
     soundfile.write(tmp_path / "in.wav", samples, RATE)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -10,6 +10,7 @@ from convtasnet_lit.errors import require
 COMMANDS = {
     "separate": "separate recordings into one file a speaker",
     "stream": "separate what comes through a pipe, while it comes",
+    "models": "list the networks in the package",
     "train": "train a network",
     "search": "find settings with a low validation loss",
     "evaluate": "score a network on unseen speakers",

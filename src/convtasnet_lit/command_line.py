@@ -1,4 +1,4 @@
-"""What all commands share: how they were called, and errors in one line with the right exit code."""
+"""What all commands share: how they were called, which network they take, and errors in one line with an exit code."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.weights.shipped import DEFAULT, shipped_settings, summary
 
 BAD_INPUT = 2
 STOPPED = 130  # what a shell says of a program that Ctrl-C ended
@@ -46,6 +47,35 @@ def program(name: str) -> str:
     if within:
         return f"{within} {name}"
     return f"python -m convtasnet_lit.{name}" if Path(sys.argv[0]).name == f"{name}.py" else name
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a network; where it is not given, the first in the package is taken."""
+    parser.add_argument(
+        "--model",
+        metavar="NAME|PATH",
+        help="a network that `models` lists, a run's folder, a .ckpt file, a published folder or hub id, a file of "
+        f"Asteroid's or torchaudio's; default {DEFAULT}",
+    )
+
+
+def taken(model: str | None, streams: bool = False) -> str:
+    """Return the network that was named, else the default one, and say on standard error that it was taken.
+
+    Args:
+        model: What was given, None for nothing.
+        streams: Whether only a causal network will do.
+
+    Raises:
+        InputError: None was given, and the default one will not do.
+    """
+    if model is not None:
+        return model
+    if streams and not shipped_settings(DEFAULT)["network"]["causal"]:
+        needed = "a stream needs a network of model=causal or causal_small"
+        raise InputError(f"--model: must be given, as {DEFAULT}, the default, is not causal; {needed}")
+    print(f"network: {summary(DEFAULT)}", file=sys.stderr)
+    return DEFAULT
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import MISSING, OmegaConf
+from omegaconf import OmegaConf
 
 from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.limits import Checked, limited, parse_duration
@@ -256,7 +256,7 @@ DataOverrides: Any = make_dataclass("DataOverrides", [(f.name, f.type | None, No
 class EvaluateConfig:
     """One checkpoint to evaluate."""
 
-    checkpoint: str = MISSING  # anything that weights.pretrained opens
+    checkpoint: str | None = None  # anything that weights.pretrained opens; by default the first in the package
     split: Split = Split.test
     conditions: list[Condition] = field(default_factory=list)  # that all its mixtures are put into; else they are clean
     metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:4])  # si_sdr, sdr, si_sdri, sdri

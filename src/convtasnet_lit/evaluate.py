@@ -1,9 +1,10 @@
-"""Evaluate a checkpoint on unseen speakers: `python -m convtasnet_lit.evaluate checkpoint=runs/experiment-demo`."""
+"""Evaluate a network on unseen speakers: `convtasnet evaluate checkpoint=runs/experiment-demo`."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
+from convtasnet_lit.command_line import taken
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.doors import hydra_door
 from convtasnet_lit.errors import InputError
@@ -15,6 +16,7 @@ def _run(config: EvaluateConfig, _: Path) -> None:
     from convtasnet_lit.evaluation.evaluating import evaluate
     from convtasnet_lit.evaluation.tables import counting_table, score_table
 
+    taken(config.checkpoint)  # says so if it is the default
     report, folder = evaluate(config)
     if report["not_finite"]:
         numbers = ", ".join(map(str, report["not_finite"][:9]))

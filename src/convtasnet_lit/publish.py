@@ -1,4 +1,4 @@
-"""Publish a network as a folder or on the Hugging Face Hub: `python -m convtasnet_lit.publish CHECKPOINT TARGET`."""
+"""Publish a network as a folder or on the Hugging Face Hub: `convtasnet publish CHECKPOINT TARGET`."""
 
 import argparse
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""Separate recordings: `python -m convtasnet_lit.separate CHECKPOINT mix.wav`."""
+"""Separate recordings: `convtasnet separate meeting.wav`."""
 
 import argparse
 import io
 import sys
 from pathlib import Path
 
-from convtasnet_lit.command_line import Parser, reported
+from convtasnet_lit.command_line import Parser, add_model, reported, taken
 from convtasnet_lit.devices import known_device
 from convtasnet_lit.errors import InputError, require
 
@@ -21,17 +21,17 @@ def arguments() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all is separated, 1 some recordings could not be, 2 nothing could begin, 130 stopped.",
     )
     parser.add_argument(
-        "checkpoint", help="a run's folder, a .ckpt file, a published folder or hub id, an Asteroid or torchaudio file"
-    )
-    parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
         help="WAV, FLAC, OGG, MP3: files, folders, patterns; - for a WAV on standard input, whose speakers become the "
         "channels of a WAV on standard output",
     )
+    add_model(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default beside each input")
     parser.add_argument("--channel", type=int, metavar="N", help="the channel to separate; by default the mean of all")
+    parser.add_argument("--like", type=Path, metavar="FILE", help="a voice: whoever is nearest to it becomes speaker 1")
+    parser.add_argument("--timeline", action="store_true", help="also write who speaks when, as RTTM and JSON")
     parser.add_argument("--scale", choices=SCALES, default=SCALES[0], help="level of the speakers; default %(default)s")
     parser.add_argument(
         "--window", type=float, metavar="SECONDS", help="separated at once; by default as many as take 300 MB"
@@ -69,16 +69,22 @@ def run(options: argparse.Namespace) -> list[str]:
     """
     from convtasnet_lit.inference.batch import separate_all, separate_pipe
     from convtasnet_lit.inference.inputs import find_inputs
+    from convtasnet_lit.inference.likeness import read_sample
     from convtasnet_lit.inference.pipe import standard_streams
     from convtasnet_lit.inference.separator import Separator
+    from convtasnet_lit.weights.pretrained import is_network
 
     how = options.device, options.scale, options.window, options.batch, options.bfloat16
-    separator = Separator.from_pretrained(options.checkpoint, *how)
+    first = options.inputs[0]
+    if options.model is None and is_network(first):
+        raise InputError(f"{first}: is a network, no recording; give it as --model {first}")
+    separator = Separator.from_pretrained(taken(options.model), *how)
+    like = None if options.like is None else read_sample(options.like, separator.sample_rate)
     if PIPE in options.inputs:
-        separate_pipe(separator, *standard_streams(), options.channel)
+        separate_pipe(separator, *standard_streams(), options.channel, like)
         return []
     found, problems = find_inputs(options.inputs, options.out)
-    separate_all(separator, found, problems, options.channel)
+    separate_all(separator, found, problems, options.channel, like, options.timeline)
     return problems
 
 
@@ -88,8 +94,9 @@ def _check(options: argparse.Namespace) -> None:
     require(options.window is None or 1 <= options.window < 1e6, "--window", options.window, "1 to 1000000 seconds")
     require(1 <= options.batch <= 1000, "--batch", options.batch, "from 1 to 1000")
     require(options.channel is None or options.channel >= 1, "--channel", options.channel, "at least 1")
-    if PIPE in options.inputs and (len(options.inputs) > 1 or options.out):
-        raise InputError("-: standard input goes to standard output; no other input and no --out can stand beside it")
+    if PIPE in options.inputs and (len(options.inputs) > 1 or options.out or options.timeline):
+        beside = "no other input, no --out and no --timeline can stand beside it"
+        raise InputError(f"-: standard input goes to standard output; {beside}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Separate what comes through a pipe: `sox in.wav ... - | python -m convtasnet_lit.stream CHECKPOINT | sox ...`."""
+"""Separate what comes through a pipe: `sox in.wav ... - | convtasnet stream --model RUN | sox ...`."""
 
 import argparse
 import os
 import sys
 from time import process_time
 
-from convtasnet_lit.command_line import Parser, reported
+from convtasnet_lit.command_line import Parser, add_model, reported, taken
 from convtasnet_lit.errors import require
 
 ENCODINGS = ("s16", "f32")  # those of inference/pipe.py, which takes long to import
@@ -14,9 +14,10 @@ ENCODINGS = ("s16", "f32")  # those of inference/pipe.py, which takes long to im
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = Parser(
-        "stream", description="Separate raw mono samples from standard input into interleaved ones on standard output."
+        "stream",
+        description="Separate raw mono samples from standard input into interleaved ones on standard output.",
     )
-    parser.add_argument("checkpoint", help="a causal network: a .ckpt file, a run's folder, a published folder, ...")
+    add_model(parser)
     parser.add_argument("--encoding", choices=ENCODINGS, default="s16", help="of input and output; default s16")
     parser.add_argument("--speaker", type=int, metavar="N", help="write this one alone, counted from 1")
     parser.add_argument("--rate", type=int, metavar="HZ", help="rate of the input; refused if it is not the network's")
@@ -42,16 +43,17 @@ def run(options: argparse.Namespace) -> None:
         options: What `arguments` parsed.
 
     Raises:
-        InputError: An option, the checkpoint or a sample is refused.
+        InputError: An option, the network or a sample is refused.
         BrokenPipeError: Nobody reads standard output any more.
     """
+    model = taken(options.model, streams=True)
     import torch
 
     from convtasnet_lit.inference.live import StreamingSeparator
     from convtasnet_lit.inference.pipe import separate_stream, standard_streams
 
     torch.set_num_threads(options.threads)
-    separator = StreamingSeparator.from_pretrained(options.checkpoint)
+    separator = StreamingSeparator.from_pretrained(model)
     rate, speakers = separator.sample_rate, list(range(separator.num_speakers))
     allowed = f"{rate} Hz, the network's; sox IN -r {rate} ... or ffmpeg -i IN -ar {rate} ... resample before"
     require(options.rate in (None, rate), "--rate", options.rate, allowed)
@@ -68,8 +70,8 @@ def run(options: argparse.Namespace) -> None:
     )
     started = process_time()
     done = separate_stream(separator, *standard_streams(), hop, options.encoding, speakers)
-    seconds, taken = done.samples / rate, process_time() - started
-    speed = f"{taken:.2f} s of processor time, {seconds / max(taken, 1e-9):.1f} times real time"
+    seconds, busy = done.samples / rate, process_time() - started
+    speed = f"{busy:.2f} s of processor time, {seconds / max(busy, 1e-9):.1f} times real time"
     print(f"separated {seconds:.2f} s in {speed}; {done.clipped} samples clipped", file=sys.stderr)
 
 

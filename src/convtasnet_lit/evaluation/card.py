@@ -13,6 +13,7 @@ from convtasnet_lit.config import Condition, Config, typed
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.tables import METRICS, score_cell
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.weights.shipped import count_of_speakers
 from convtasnet_lit.weights.stored import StoredNetwork
 
 PAPER = "[Conv-TasNet](https://arxiv.org/abs/1809.07454)"
@@ -77,7 +78,7 @@ def _metadata(name: str, licence: str, report: Mapping[str, Any] | None) -> dict
 
 
 def _summary(stored: StoredNetwork) -> str:
-    speakers = _speakers(stored.fewest_speakers, stored.num_sources)
+    speakers = count_of_speakers(stored.fewest_speakers, stored.num_sources)
     what = f"A {PAPER} that separates {speakers} from one channel at {stored.sample_rate} Hz"
     if stored.origin == "convtasnet_lit":
         return f"{what}, trained with convtasnet_lit."
@@ -188,7 +189,7 @@ def _use(name: str) -> str:
 
 ```
 pip install 'convtasnet_lit[hub]'
-python -m convtasnet_lit.separate {name} meeting.wav --out apart
+convtasnet separate meeting.wav --model {name} --out apart
 ```
 
 ```python
@@ -201,9 +202,10 @@ print(separator.separate_file("meeting.wav", "apart"))  # one WAV a speaker
 
 def _limits(stored: StoredNetwork) -> str:
     counts = stored.fewest_speakers < stored.num_sources
+    speakers = count_of_speakers(stored.fewest_speakers, stored.num_sources)
     gives = "those speakers that it hears" if counts else f"{stored.num_sources} outputs whatever is heard"
     lines = [
-        f"It gives {gives}, and is meant for recordings of {_speakers(stored.fewest_speakers, stored.num_sources)}.",
+        f"It gives {gives}, and is meant for recordings of {speakers}.",
         f"It works at {stored.sample_rate} Hz: the outputs hold nothing above {stored.sample_rate / 2:g} Hz.",
         "Which output holds whom is not fixed.",
     ]
@@ -233,7 +235,3 @@ def _scored(scores: Mapping[str, Any]) -> list[str]:
 
 def _corpus(name: str) -> str:
     return f"`{name}`: {CORPORA.get(name, 'a corpus')}"
-
-
-def _speakers(fewest: int, most: int) -> str:
-    return f"{most} speakers" if fewest == most else f"{fewest} to {most} speakers"

@@ -14,6 +14,7 @@ from convtasnet_lit.evaluation.separating import choose_examples, score_mixtures
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.plan import mixture_table
 from convtasnet_lit.weights.pretrained import read_stored
+from convtasnet_lit.weights.shipped import DEFAULT
 
 
 def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
@@ -28,12 +29,13 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     Raises:
         InputError: The checkpoint or the data cannot be used.
     """
-    stored = read_stored(config.checkpoint)
+    checkpoint = DEFAULT if config.checkpoint is None else config.checkpoint
+    stored = read_stored(checkpoint)
     data = evaluated_data(config.data, stored, config.conditions)
     refuse_known_speakers(data, stored, config.split)
     mixtures = data.fixed_mixtures(config.split)
     listed = data.write_list(mixtures, config.split)
-    by_default = output_folder(stored, config.checkpoint, config.split, config.conditions)
+    by_default = output_folder(stored, checkpoint, config.split, config.conditions)
     folder = Path(config.output) if config.output else by_default
     network = stored.build().to(find_device(config.accelerator.name, "accelerator"))
     names = [metric.name for metric in config.metrics]

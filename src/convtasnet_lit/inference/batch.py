@@ -14,11 +14,18 @@ from rich.progress import Progress
 from convtasnet_lit.audio import AudioInput
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.inputs import Input
+from convtasnet_lit.inference.likeness import Sample
 from convtasnet_lit.inference.separator import Separator
+from convtasnet_lit.inference.timeline import write_timeline
 
 
 def separate_all(
-    separator: Separator, inputs: Sequence[Input], problems: list[str], channel: int | None = None
+    separator: Separator,
+    inputs: Sequence[Input],
+    problems: list[str],
+    channel: int | None = None,
+    like: Sample | None = None,
+    timeline: bool = False,
 ) -> None:
     """Separate recordings, print the files written, and say how fast it went.
 
@@ -27,6 +34,8 @@ def separate_all(
         inputs: The recordings and where their results go.
         problems: A line for each recording that had to be left out; one that cannot be separated gets one, too.
         channel: The channel to separate, counted from 1; None for the mean of all.
+        like: The voice of whoever shall come first.
+        timeline: Whether to write who speaks when, too.
     """
     seconds, started, asked = 0.0, time.monotonic(), len(inputs) + len(problems)
     bars = Progress(console=Console(stderr=True), redirect_stdout=False, disable=not sys.stderr.isatty())
@@ -35,7 +44,8 @@ def separate_all(
             task = bars.add_task(item.path.name)
             try:
                 show = lambda done, total, task=task: bars.update(task, completed=done, total=total)  # noqa: E731
-                print(*separator.separate_file(item.path, item.folder, channel, show), sep="\n", flush=True)
+                files = separator.separate_file(item.path, item.folder, channel, show, like)
+                print(*files, *(write_timeline(item.path, files) if timeline else ()), sep="\n", flush=True)
                 seconds += bars.tasks[-1].completed
             except InputError as error:
                 problems.append(str(error))
@@ -45,7 +55,13 @@ def separate_all(
     print(f"{separated}, {seconds:.1f} s of audio in {took:.1f} s", file=sys.stderr)
 
 
-def separate_pipe(separator: Separator, source: BinaryIO, target: BinaryIO, channel: int | None = None) -> None:
+def separate_pipe(
+    separator: Separator,
+    source: BinaryIO,
+    target: BinaryIO,
+    channel: int | None = None,
+    like: Sample | None = None,
+) -> None:
     """Separate a file that comes through a pipe into one with a channel a speaker.
 
     Args:
@@ -53,6 +69,7 @@ def separate_pipe(separator: Separator, source: BinaryIO, target: BinaryIO, chan
         source: Where it comes from; WAV, or what else libsndfile reads.
         target: Where the result goes, in the same format.
         channel: The channel to separate, counted from 1; None for the mean of all.
+        like: The voice of whoever shall be the first channel.
 
     Raises:
         InputError: It cannot be read.
@@ -62,7 +79,7 @@ def separate_pipe(separator: Separator, source: BinaryIO, target: BinaryIO, chan
         with path.open("wb") as file:
             shutil.copyfileobj(source, file)
         try:
-            separator.write_separated(AudioInput(path, channel), [joined])
+            separator.write_separated(AudioInput(path, channel), [joined], like=like)
         except InputError as error:
             raise InputError(str(error).replace(f"{folder}/", "")) from error
         with joined.open("rb") as file:

@@ -110,12 +110,16 @@ class Spool:
         counts: Whether the network leaves those silent that it does not need: then only the others are speakers.
         estimates: Where they wait: a file, open for writing and reading.
         mixture: Where the recording waits if its rest is asked for.
+
+    Attributes:
+        first: Which of `speakers` comes out first; the others follow in their order.
     """
 
     def __init__(self, num_speakers: int, scale: str, counts: bool, estimates: BinaryIO, mixture: BinaryIO) -> None:
         self._level, self._powers = Level(num_speakers), list[np.ndarray]()  # these of each window
         self._num_speakers, self._scale, self._counts = num_speakers, scale, counts
         self._estimates, self._mixture, self._length = estimates, mixture, 0
+        self.first = 0
 
     def passing(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Hand on the recording, and keep what finishing will need of it.
@@ -165,11 +169,14 @@ class Spool:
         self._mixture.seek(0)
         speakers = self.speakers
         gains = self._level.gains(speakers)[:, None].astype(np.float32)
+        order = [self.first, *(number for number in range(len(speakers)) if number != self.first)]
         for start in range(0, self._length, size):
             samples = min(size, self._length - start)
             estimates = _read(self._estimates, samples * self._num_speakers).reshape(samples, -1)
             levelled = gains * estimates.T[speakers]
-            yield levelled if self._scale == "least_squares" else add_rest(levelled, _read(self._mixture, samples))
+            if self._scale == "mixture":
+                levelled = add_rest(levelled, _read(self._mixture, samples))
+            yield levelled[order]
 
 
 def _read(file: BinaryIO, count: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The public separator: a recording in, one recording a speaker out."""
 
-import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,19 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, audio_outputs, can_be_written, resample_blocks
+from convtasnet_lit.audio import LOWEST_RATE, AudioInput, as_samples, resample_blocks
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.inference.level import SCALES, Spool
+from convtasnet_lit.inference.likeness import Sample
 from convtasnet_lit.inference.tracking import Tracker
 from convtasnet_lit.inference.windows import OVERLAP, SHORTEST_WINDOW, separate_windows, window_seconds
+from convtasnet_lit.inference.writing import write_speakers
 from convtasnet_lit.mixing.transforms import normalization_gain
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 from convtasnet_lit.weights.pretrained import load_pretrained
+from convtasnet_lit.weights.shipped import DEFAULT
 
 Progress = Callable[[float, float], None]
-SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of 16 bits
 
 
 class Separator:
@@ -75,7 +76,7 @@ class Separator:
     @classmethod
     def from_pretrained(
         cls,
-        path: str | Path,
+        path: str | Path = DEFAULT,
         device: str = "auto",
         scale: str = "least_squares",
         window: float | None = None,
@@ -85,8 +86,8 @@ class Separator:
         """Load a trained network.
 
         Args:
-            path: The folder of a run, a .ckpt file, a published folder, a model's name on the Hugging Face hub, or a
-                file of Asteroid's or torchaudio's ConvTasNet.
+            path: What `weights.pretrained.load_pretrained` takes: the name of a network in the package, the folder of
+                a run, ...; by default the first network in the package.
             device: `auto` (a CUDA GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
             scale: `least_squares` or `mixture`, see `Separator`.
             window: Seconds that are separated at once, see `Separator`.
@@ -119,7 +120,8 @@ class Separator:
         if samples.ndim != 1 or len(samples) == 0:
             raise InputError(f"waveform: of shape {samples.shape}; it must be (samples,), with at least one sample")
         require(sample_rate >= LOWEST_RATE, "sample_rate", sample_rate, f"at least {LOWEST_RATE} Hz")
-        spool = self._spooled([samples], sample_rate, "waveform", BytesIO(), BytesIO())
+        tracker = Tracker(self.sample_rate)
+        spool = self._spooled([samples], sample_rate, "waveform", BytesIO(), BytesIO(), tracker)
         return next(spool.finished(len(samples)))
 
     def separate_file(
@@ -128,6 +130,7 @@ class Separator:
         folder: str | Path | None = None,
         channel: int | None = None,
         progress: Progress = lambda done, total: None,
+        like: Sample | None = None,
     ) -> list[Path]:
         """Separate a file of any length into one file a speaker, at its rate, length and format.
 
@@ -136,6 +139,7 @@ class Separator:
             folder: Where the speakers go; by default beside the file.
             channel: The channel to separate, counted from 1; None for the mean of all.
             progress: Told how many seconds are done, and of how many.
+            like: Somebody's voice, see `likeness.read_sample`: the speaker who is nearest to it comes first.
 
         Returns:
             The files, `NAME_speaker1.wav` and so on.
@@ -147,10 +151,14 @@ class Separator:
         folder = recording.path.parent if folder is None else Path(folder)
         numbers = range(1, self.network.num_sources + 1)
         files = [folder / f"{recording.path.stem}_speaker{number}{recording.suffix}" for number in numbers]
-        return self.write_separated(recording, files, progress)
+        return self.write_separated(recording, files, progress, like)
 
     def write_separated(
-        self, recording: AudioInput, files: list[Path], progress: Progress = lambda done, total: None
+        self,
+        recording: AudioInput,
+        files: list[Path],
+        progress: Progress = lambda done, total: None,
+        like: Sample | None = None,
     ) -> list[Path]:
         """Separate a recording into the given files: one a speaker, or a single one with a channel a speaker.
 
@@ -158,6 +166,7 @@ class Separator:
             recording: A recording of any length.
             files: Where the speakers go, in the recording's rate, length and format.
             progress: Told how many seconds are done, and of how many.
+            like: The voice of whoever shall come first.
 
         Returns:
             The files that were needed for the speakers that were heard.
@@ -171,9 +180,12 @@ class Separator:
             with tempfile.TemporaryFile(dir=folder) as estimates, tempfile.TemporaryFile(dir=folder) as mixture:
                 read = recording.blocks(), recording.sample_rate, str(recording.path)
                 show = lambda done: progress(done, recording.seconds)  # noqa: E731
-                spool = self._spooled(*read, estimates, mixture, show)
+                tracker = Tracker(self.sample_rate)
+                spool = self._spooled(*read, estimates, mixture, tracker, show)
+                if like is not None:
+                    spool.first = like.tell([tracker.voices[number] for number in spool.speakers], recording.path)
                 files, unneeded = files[: len(spool.speakers)], files[len(spool.speakers) :]
-                _write(spool, recording, files)
+                write_speakers(spool, recording, files)
                 for file in unneeded:  # of an earlier call that heard more
                     file.unlink(missing_ok=True)
         except OSError as error:
@@ -187,6 +199,7 @@ class Separator:
         name: str,
         waiting: BinaryIO,
         mixture: BinaryIO,
+        tracker: Tracker,
         progress: Callable[[float], None] = lambda done: None,
     ) -> Spool:
         """Separate a recording, which is read once; its estimates wait at its rate."""
@@ -198,7 +211,7 @@ class Separator:
             length,
             round(OVERLAP * length),
             self.batch,
-            Tracker(self.sample_rate),
+            tracker,
         )
 
         def levelled() -> Iterator[np.ndarray]:
@@ -231,22 +244,3 @@ class Separator:
         if not estimates.isfinite().all():
             raise InputError(f"{name}: the network makes NaN or infinite estimates of it; are its weights damaged?")
         return estimates.numpy()
-
-
-def _write(spool: Spool, recording: AudioInput, files: list[Path]) -> None:
-    """Write a recording's speakers, with one gain for all where one would be clipped; that and silence are said."""
-    say = logging.getLogger(__name__).warning
-    peak = max(float(np.abs(estimates).max()) for estimates in spool.finished())
-    loudest = 1.0 if recording.subtype in ("FLOAT", "DOUBLE") else max(1.0, peak)  # others end at full scale
-    kind, channels = (recording.sample_rate, recording.format, recording.subtype), len(spool.speakers) // len(files)
-    if not can_be_written(*kind, channels):  # an MP3 holds two speakers at most, GSM 6.10 one
-        kind = recording.sample_rate, "WAV", "PCM_16"
-    with audio_outputs(files, *kind, channels) as outputs:
-        for estimates in spool.finished():
-            for output, part in zip(outputs, np.split(estimates / loudest, len(outputs)), strict=True):
-                output.write(part.T)
-    if loudest > 1.0:
-        lowered = 20 * np.log10(loudest)
-        say("%s: all speakers were lowered by %.1f dB, as one would have been clipped", recording.path, lowered)
-    if peak < SILENT_PEAK:
-        say("%s: its speakers are silent; do its channels cancel each other? Then choose one", recording.path)

@@ -30,6 +30,9 @@ class Tracker:
     Args:
         sample_rate: Hz.
 
+    Attributes:
+        voices: One a track, as far as it was heard.
+
     Example:
         >>> high = np.random.default_rng(0).normal(size=8000)
         >>> low = high.cumsum() / high.cumsum().std()
@@ -43,7 +46,7 @@ class Tracker:
     def __init__(self, sample_rate: int) -> None:
         self._frame = round(FRAME_SECONDS * sample_rate)
         self._bands = _mel_bands(self._frame, sample_rate)
-        self._voices: list[_Voice] = []
+        self.voices: list[Voice] = []
         self._loudest = 0.0  # mean energy of a window's loudest estimate
 
     def order(self, estimates: np.ndarray, shared: np.ndarray | None) -> np.ndarray:
@@ -58,24 +61,33 @@ class Tracker:
             For each track the index of its estimate, (speakers,).
         """
         self._loudest = max(self._loudest, float(np.square(estimates).mean(1).max()))
-        cepstra, heard = self._cepstra(estimates)
+        cepstra, heard = self._cepstra(estimates, self._loudest)
         spoken = [frames[which] for frames, which in zip(cepstra, heard, strict=True)]
         order = np.arange(len(estimates))
         if shared is None:
-            self._voices = [_Voice(NUM_CEPSTRA) for _ in estimates]
+            self.voices = [Voice(NUM_CEPSTRA) for _ in estimates]
         else:
             orders = np.array(list(permutations(order)))
             by_voice = self._voice_likelihoods(spoken)[order, orders].sum(1)
             order = orders[(self._shared_likelihoods(shared, estimates, orders) + by_voice).argmax()]
-        for voice, index in zip(self._voices, order, strict=True):
+        for voice, index in zip(self.voices, order, strict=True):
             voice.add(spoken[index])
         return order
 
-    def _is_heard(self, energy: np.ndarray) -> np.ndarray:
-        heard: np.ndarray = energy > 10 ** (QUIET_DB / 10) * self._loudest
-        return heard
+    def heard_alone(self, voice: np.ndarray) -> np.ndarray:
+        """Return the cepstra of a voice that speaks alone.
 
-    def _cepstra(self, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        Args:
+            voice: (samples,).
+
+        Returns:
+            Of the frames in which it is heard, (frames, NUM_CEPSTRA).
+        """
+        (cepstra,), (heard,) = self._cepstra(voice[None], float(np.square(voice).mean()))
+        spoken: np.ndarray = cepstra[heard]
+        return spoken
+
+    def _cepstra(self, estimates: np.ndarray, loudest: float) -> tuple[np.ndarray, np.ndarray]:
         """Cepstra (speakers, frames, NUM_CEPSTRA), and the frames in which each is heard (speakers, frames)."""
         padded = np.pad(estimates, ((0, 0), (0, max(0, self._frame - estimates.shape[1]))))
         frames = sliding_window_view(padded, self._frame, axis=1)[:, :: self._frame // 2]
@@ -85,7 +97,7 @@ class Tracker:
         energy = np.concatenate([np.square(piece).mean(-1) for piece in pieces], 1)
         floor = 1e-5 * power.mean((1, 2), keepdims=True).max() + 1e-20
         cepstra = dct(np.log(power + floor), norm="ortho")[..., :NUM_CEPSTRA]
-        return cepstra, self._is_heard(energy) & (energy >= 10 ** (MASKED_DB / 10) * energy.max(0))
+        return cepstra, _is_heard(energy, loudest) & (energy >= 10 ** (MASKED_DB / 10) * energy.max(0))
 
     def _shared_likelihoods(self, shared: np.ndarray, estimates: np.ndarray, orders: np.ndarray) -> np.ndarray:
         """How well the estimates in each order continue the tracks, (orders,).
@@ -95,7 +107,7 @@ class Tracker:
         """
         samples = shared.shape[1] // self._frame * self._frame
         frames = np.square(shared[:, :samples]).reshape(len(shared), -1, self._frame).mean(2)
-        heard = self._is_heard(frames).any(0).sum()
+        heard = _is_heard(frames, self._loudest).any(0).sum()
         energy = np.square(shared).sum() + np.square(estimates[:, : shared.shape[1]]).sum()
         products = (shared @ estimates[:, : shared.shape[1]].T)[np.arange(len(shared)), orders].sum(1)
         difference = (energy - 2 * products).clip(LEAST_DIFFERENCE * energy) + 1e-20
@@ -104,41 +116,65 @@ class Tracker:
 
     def _voice_likelihoods(self, spoken: list[np.ndarray]) -> np.ndarray:
         """How well each estimate fits each track's voice, (tracks, estimates)."""
-        average = _Voice(NUM_CEPSTRA)
-        for voice in self._voices:
+        average = Voice(NUM_CEPSTRA)
+        for voice in self.voices:
             average.add_voice(voice)
-        likelihoods = [[voice.likelihood(frames, average) for frames in spoken] for voice in self._voices]
+        likelihoods = [[voice.likelihood(frames, average) for frames in spoken] for voice in self.voices]
         return FRAMES_APART * np.array(likelihoods)
 
 
-class _Voice:
-    """A Gaussian of cepstra, kept as sums."""
+def _is_heard(energy: np.ndarray, loudest: float) -> np.ndarray:
+    heard: np.ndarray = energy > 10 ** (QUIET_DB / 10) * loudest
+    return heard
+
+
+class Voice:
+    """A Gaussian of cepstra, kept as sums.
+
+    Args:
+        size: How many cepstra there are.
+    """
 
     def __init__(self, size: int) -> None:
         self.count, self.sum, self.products = 0.0, np.zeros(size), np.zeros((size, size))
 
     def add(self, frames: np.ndarray) -> None:
+        """Take in the cepstra of frames, (frames, size)."""
         self.count += len(frames)
         self.sum += frames.sum(0)
         self.products += frames.T @ frames
 
-    def add_voice(self, other: "_Voice", weight: float = 1.0) -> None:
+    def add_voice(self, other: "Voice", weight: float = 1.0) -> None:
+        """Take in what another one has heard, with a weight."""
         self.count += weight * other.count
         self.sum += weight * other.sum
         self.products += weight * other.products
 
-    def likelihood(self, frames: np.ndarray, average: "_Voice") -> float:
+    def likelihood(self, frames: np.ndarray, average: "Voice") -> float:
         """The log likelihood of frames, with some frames of an average voice added to one that was hardly heard."""
         if average.count == 0 or len(frames) == 0:
             return 0.0
-        mixed = _Voice(len(self.sum))
+        mean, root = self._gaussian(average)
+        whitened = solve_triangular(root, (frames - mean).T, lower=True)
+        return float(-0.5 * np.square(whitened).sum() - len(frames) * np.log(root.diagonal()).sum())
+
+    def fits(self, frames: np.ndarray, average: "Voice") -> np.ndarray:
+        """The log likelihood of each frame of another recording, whose level is unknown, (frames,)."""
+        mean, root = self._gaussian(average)
+        apart = frames - mean
+        apart[:, 0] -= apart[:, 0].mean()  # a gain adds to the first of the cepstra and to no other
+        whitened = solve_triangular(root, apart.T, lower=True)
+        likelihoods: np.ndarray = -0.5 * np.square(whitened).sum(0) - np.log(root.diagonal()).sum()
+        return likelihoods
+
+    def _gaussian(self, average: "Voice") -> tuple[np.ndarray, np.ndarray]:
+        """Its mean, and the root of its covariance."""
+        mixed = Voice(len(self.sum))
         mixed.add_voice(self)
         mixed.add_voice(average, PRIOR_FRAMES / average.count)
         mean = mixed.sum / mixed.count
         covariance = mixed.products / mixed.count - np.outer(mean, mean)
-        root = np.linalg.cholesky(covariance + LEAST_VARIANCE * np.eye(len(mean)))
-        whitened = solve_triangular(root, (frames - mean).T, lower=True)
-        return float(-0.5 * np.square(whitened).sum() - len(frames) * np.log(root.diagonal()).sum())
+        return mean, np.linalg.cholesky(covariance + LEAST_VARIANCE * np.eye(len(mean)))
 
 
 def _mel_bands(frame: int, sample_rate: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.weights.stored import StoredNetwork
 
+RUN_CHECKPOINTS = ("checkpoints/best.ckpt", "best.ckpt")  # which a folder means
 torch.serialization.add_safe_globals([TorchVersion])  # a kind of string, by which Asteroid's files name torch's version
 
 
@@ -126,9 +127,9 @@ def find_checkpoint(path: Path) -> Path:
     """
     if path.is_file():
         return path
-    for candidate in (path / "checkpoints" / "best.ckpt", path / "best.ckpt"):
-        if candidate.is_file():
-            return candidate
+    for name in RUN_CHECKPOINTS:
+        if (path / name).is_file():
+            return path / name
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder{'' if path.is_absolute() else f' in {Path.cwd()}'}")
     raise InputError(

@@ -1,4 +1,4 @@
-"""Trained networks, wherever they come from: our training, published folders, the Hugging Face Hub, other toolkits."""
+"""Trained networks, wherever they come from: the package, our training, published folders, the Hub, other toolkits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import Any
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.network import ConvTasNet
-from convtasnet_lit.weights.checkpoint import find_checkpoint, read_checkpoint, trained_network
+from convtasnet_lit.weights.checkpoint import RUN_CHECKPOINTS, find_checkpoint, read_checkpoint, trained_network
 from convtasnet_lit.weights.foreign import foreign_network
-from convtasnet_lit.weights.published import CONFIG, WEIGHTS, download, is_hub_id, read_published
+from convtasnet_lit.weights.published import CONFIG, ENDINGS, WEIGHTS, download, is_hub_id, read_published
+from convtasnet_lit.weights.shipped import DEFAULT, FOLDER, shipped_names
 from convtasnet_lit.weights.stored import StoredNetwork
 
 ASTEROID_WEIGHTS = "pytorch_model.bin"  # the name of Asteroid's file on the Hub
@@ -32,13 +33,14 @@ class Pretrained:
     fewest_speakers: int
 
 
-def load_pretrained(path: str | Path) -> Pretrained:
+def load_pretrained(path: str | Path = DEFAULT) -> Pretrained:
     """Load a trained network.
 
     Args:
-        path: A .ckpt file or the folder of a run; a published folder, or the name of one on the Hugging Face Hub
-            (`user/name` or `user/name@revision`); a file of Asteroid's (`torch.save(model.serialize(), path)`) or
-            of torchaudio's ConvTasNet (`torch.save(model.state_dict(), path)`).
+        path: The name of a network in the package (`./NAME` is a folder's); a .ckpt file or the folder of a run; a
+            published folder, or the name of one on the Hugging Face Hub (`user/name` or `user/name@revision`); a file
+            of Asteroid's (`torch.save(model.serialize(), path)`) or of torchaudio's ConvTasNet
+            (`torch.save(model.state_dict(), path)`).
 
     Raises:
         InputError: It is missing, damaged, would run code, or is a network that `ConvTasNet` cannot be.
@@ -56,6 +58,8 @@ def read_stored(path: str | Path) -> StoredNetwork:
     Raises:
         InputError: It is missing, damaged, or would run code.
     """
+    if path in shipped_names():  # a text: a Path is always one
+        return read_published(FOLDER / path)
     where = Path(path)
     if is_hub_id(str(path)):
         where = download(str(path), [CONFIG, WEIGHTS, ASTEROID_WEIGHTS])
@@ -64,6 +68,20 @@ def read_stored(path: str | Path) -> StoredNetwork:
     file = where / ASTEROID_WEIGHTS
     file = file if file.is_file() else find_checkpoint(where)
     return _recognized(read_checkpoint(file), file)
+
+
+def is_network(name: str) -> bool:
+    """Whether a text means a network, going by names alone: nothing is read.
+
+    Args:
+        name: What a user gave, perhaps a recording or a folder of recordings.
+
+    Example:
+        >>> is_network("last.ckpt"), is_network("meeting.wav")
+        (True, False)
+    """
+    path, inside = Path(name), (WEIGHTS, ASTEROID_WEIGHTS, *RUN_CHECKPOINTS)
+    return name in shipped_names() or path.suffix in ENDINGS or any((path / file).is_file() for file in inside)
 
 
 def _recognized(checkpoint: Mapping[str, Any], file: Path) -> StoredNetwork:

@@ -16,6 +16,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.weights.stored import StoredNetwork
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"  # the Hub shows the last as a page
+ENDINGS = (".ckpt", ".pth", ".pt", ".bin", ".safetensors")  # of files that hold a network
 FORMAT = 1
 _MOST_CONFIG = 10_000_000  # bytes
 
@@ -119,8 +120,7 @@ def is_hub_id(text: str) -> bool:
         (True, False, False)
     """
     named = re.fullmatch(r"(\w[\w.-]*)/\w[\w.-]*(@\S+)?", text, re.ASCII)
-    is_file = text.endswith((".ckpt", ".pth", ".pt", ".bin", ".safetensors"))
-    return named is not None and not is_file and named[1] != "runs" and not Path(named[1]).exists()
+    return named is not None and not text.endswith(ENDINGS) and named[1] != "runs" and not Path(named[1]).exists()
 
 
 def download(name: str, files: list[str]) -> Path:
