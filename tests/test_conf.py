@@ -36,8 +36,8 @@ def composed(*overrides: str) -> Config:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_into_the_typed_config(option: str) -> None:
-    needs = ["data.root=somewhere"] if option == "data=folder" else []
-    config = composed(option, *needs)
+    needs = {"data=folder": ["data.root=somewhere"], "data=mixed": ["data.roots=[{root: mine, weight: 2}]"]}
+    config = composed(option, *needs.get(option, []))
     assert typed(Config, plain(config)) == config
 
 

@@ -6,12 +6,14 @@ work begins. Nothing but the doors knows Hydra.
 
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from enum import Enum
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
 from convtasnet_lit.errors import InputError, require
+from convtasnet_lit.files import printable
 from convtasnet_lit.limits import Checked, limited, parse_duration
 
 T = TypeVar("T")
@@ -21,7 +23,7 @@ AUTO = "auto"
 NormName = Enum("NormName", ["gLN", "cLN", "BN"])
 EncoderActivation = Enum("EncoderActivation", ["linear", "relu"])
 MaskActivation = Enum("MaskActivation", ["relu", "sigmoid", "softmax"])
-CorpusName = Enum("CorpusName", ["aishell3", "demo", "voices", "folder"])
+CorpusName = Enum("CorpusName", ["aishell3", "demo", "voices", "folder", "mixed"])
 PairBalance = Enum("PairBalance", ["random", "equal"])
 LengthMode = Enum("LengthMode", ["min", "max"])
 ScheduleName = Enum("ScheduleName", ["halving", "warmup_cosine"])
@@ -63,6 +65,31 @@ class ModelConfig(Checked):
 
 
 @dataclass
+class RootConfig:
+    """One of several corpora that are trained on together."""
+
+    root: str = MISSING  # the corpus's folder below data.root
+    corpus: CorpusName = CorpusName.folder
+    speaker_depth: int = 1  # corpus=folder: the level of the folders named by speakers
+    weight: float = 1.0  # how often each of its speakers is drawn, beside 1 for a speaker of weight 1
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its utterances begin with: `VCTK/wav48/`."""
+        place = printable(Path(self.root).as_posix())
+        return "" if place == "." else f"{place}/"
+
+    def check(self) -> None:
+        """Refuse what cannot be."""
+        place, key = Path(self.root), f"data.roots[{self.root}]"
+        below = not place.is_absolute() and ".." not in place.parts
+        require(below, f"{key}.root", self.root, "a folder below data.root, such as VCTK/wav48")
+        require(self.corpus is not CorpusName.mixed, f"{key}.corpus", self.corpus, "one corpus")
+        require(self.speaker_depth >= 1, f"{key}.speaker_depth", self.speaker_depth, "at least 1")
+        require(0 < self.weight < inf, f"{key}.weight", self.weight, "above 0, and finite")
+
+
+@dataclass
 class DataConfig(Checked):
     """The corpus, how it is split by speaker, and the mixtures made from it."""
 
@@ -71,6 +98,7 @@ class DataConfig(Checked):
     store: str = "data/store"  # folder of the prepared corpora
     download: bool = False
     speaker_depth: int = limited(1, at_least=1)  # corpus=folder: the level of the folders named by speakers
+    roots: list[RootConfig] = field(default_factory=list)  # corpus=mixed: the corpora in it
     sample_rate: int = limited(16_000, at_least=4_000, at_most=192_000)  # Hz
     num_workers: int = limited(1, at_least=0)
 
@@ -100,6 +128,10 @@ class DataConfig(Checked):
         super().__post_init__()
         segment = 0.1 <= parse_duration(self.segment) <= 3600  # 0.1 s is about a syllable
         require(segment, "data.segment", self.segment, "100ms to 3600s")
+        names, allowed = [each.root for each in self.roots], "[{root: FOLDER}, ...] with data=mixed, [] without"
+        require((self.corpus is CorpusName.mixed) == bool(names), "data.roots", names, allowed)
+        for each in self.roots:
+            each.check()
         fewest, allowed = self.fewest_speakers, f"0 (always data.num_speakers) or 1 to {self.num_speakers}"
         require(0 <= fewest <= self.num_speakers, "data.fewest_speakers", fewest, allowed)
         size = self.batch_size

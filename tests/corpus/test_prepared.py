@@ -13,6 +13,7 @@ from rich.console import Console
 
 from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import prepared as prepared_module
+from convtasnet_lit.corpus import sources
 from convtasnet_lit.corpus.prepared import SPLITS, describe, prepare_corpus
 from convtasnet_lit.errors import InputError
 from tests.corpus.trees import bursts, speaker_name, write_aishell3
@@ -103,7 +104,7 @@ def test_the_corpus_is_fetched_only_if_asked_for_and_missing(tmp_path, monkeypat
         calls.append(root)
         write_aishell3(root, utterances=1, seconds=0.05)
 
-    monkeypatch.setattr(prepared_module, "download_aishell3", download)
+    monkeypatch.setattr(sources, "download_aishell3", download)
     root = tmp_path / "aishell3"
     data = DataConfig(corpus=CorpusName.aishell3, root=str(root), store=str(tmp_path / "store"))
     with pytest.raises(InputError, match=r"data\.download=true"):

@@ -1,6 +1,8 @@
 """The voices corpus: its table of speakers, what it does to prompts, and a whole build from tiny packages."""
 
+import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,12 @@ import numpy.typing as npt
 import pandas
 import pytest
 import soundfile
+import yaml
 
-from convtasnet_lit.corpus import voices
-from convtasnet_lit.corpus.voices import build_voices, join, split, trim, voiced_share
+from convtasnet_lit.corpus import prompts, voices
+from convtasnet_lit.corpus.prompts import join, split, trim, voiced_share
+from convtasnet_lit.corpus.voices import build_voices, unpack_queen
+from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
 
 RATE = 16000
@@ -43,18 +48,33 @@ def table() -> pandas.DataFrame:
 
 def test_table_names_every_speaker_once_with_a_licence() -> None:
     speakers = table()
-    assert list(speakers) == ["number", "key", "package", "person", "gender", "language", "licence", "part"]
+    assert list(speakers) == ["number", "key", "package", "person", "gender", "language", "licence", "rate", "part"]
     assert speakers["number"].is_unique
     assert speakers["key"].is_unique
     assert not speakers.isna().any().any()
-    assert set(speakers["licence"]) == {"CC-BY-3.0", "CC-BY-SA-3.0", "GPL-2.0-only", "GPL-2.0-or-later"}
+    games = {"Drascula-License", "Flight-of-the-Amazon-Queen-License"}
+    assert set(speakers["licence"]) == games | {"CC-BY-3.0", "CC-BY-SA-3.0", "GPL-2.0-only", "GPL-2.0-or-later"}
 
 
-def test_table_has_36_train_speakers_and_two_women_and_two_men_for_test() -> None:
+def test_table_has_50_train_speakers_and_two_women_and_two_men_for_test() -> None:
     speakers = table()
-    assert dict(speakers["part"].value_counts()) == {"train": 36, "test": 4}
-    assert sorted(speakers.loc[speakers["part"] == "test", "gender"]) == ["female", "female", "male", "male"]
+    assert dict(speakers["part"].value_counts()) == {"train": 50, "test": 4}
+    test = speakers[speakers["part"] == "test"]
+    assert dict(zip(test["key"], test["gender"], strict=True)) == {
+        "ast-ru": "female",
+        "tux-bg": "male",
+        "tux-ca": "male",
+        "tux-el": "female",
+    }
     assert set(speakers["gender"]) == {"female", "male"}
+
+
+def test_validation_speakers_are_wideband_people_of_train() -> None:
+    config = yaml.safe_load((CONF_DIR / "data" / "voices.yaml").read_text())
+    chosen = table().set_index(table()["number"].map("SSB{}".format)).loc[config["validation_speakers"]]
+    assert sorted(chosen["gender"]) == ["female", "female", "male", "male"]
+    assert set(chosen["part"]) == {"train"}
+    assert (chosen["rate"] >= 16000).all()
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
@@ -80,8 +100,8 @@ def test_trim_removes_the_noise_around_speech() -> None:
 @pytest.mark.parametrize("gain", [0.1, 1.0, 5.0])
 def test_trim_brings_speech_to_one_level_without_clipping(gain: float) -> None:
     speech = trim(gain * np.concatenate((silence(0.5), buzz(2), silence(0.5))), RATE)
-    assert np.sqrt(np.mean(speech[RATE // 2 : -RATE // 2] ** 2)) == pytest.approx(voices.LEVEL, rel=0.1)
-    assert np.abs(speech).max() <= voices.PEAK
+    assert np.sqrt(np.mean(speech[RATE // 2 : -RATE // 2] ** 2)) == pytest.approx(prompts.LEVEL, rel=0.1)
+    assert np.abs(speech).max() <= prompts.PEAK
     assert speech[0] == speech[-1] == 0
 
 
@@ -130,6 +150,14 @@ def test_join_puts_a_pause_between_prompts() -> None:
         ("tuxpaint-stamps-default/usr/share/stamps/cat_desc_ro.ogg", "tux-ro"),
         ("ktuberling-data/usr/share/ktuberling/sounds/sl/hat.ogg", "ktu-sl"),
         ("klettres-data/usr/share/klettres/pt_BR/alpha/a.ogg", "kle-pt_BR"),
+        ("drascula/usr/share/scummvm/drascula/en/241.ALS", "dra-hacker"),
+        ("drascula/usr/share/scummvm/drascula/en/VB12.ALS", "dra-VB"),
+        ("drascula/usr/share/scummvm/drascula/en/B12.ALS", ""),
+        ("drascula/usr/share/scummvm/drascula/en/T1.ALS", "dra-LT"),
+        ("flight-of-the-amazon-queen/usr/share/scummvm/queen/240006J1.SB", "que-joe"),
+        ("flight-of-the-amazon-queen/usr/share/scummvm/queen/240006P1.SB", ""),
+        ("flight-of-the-amazon-queen/usr/share/scummvm/queen/0800B3P5.SB", "que-frank"),
+        ("flight-of-the-amazon-queen/usr/share/scummvm/queen/C18A_181.SB", ""),
     ],
 )
 def test_speaker_is_told_by_the_name_of_the_file(name: str, key: str) -> None:
@@ -145,8 +173,8 @@ def test_people_in_french_stamps_are_told_by_the_encoder(tmp_path: Path) -> None
 def test_telephone_recordings_are_left_out(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "narrow.ogg", buzz(1, rate=8000), 8000)
     soundfile.write(tmp_path / "wide.ogg", buzz(1, rate=22050), 22050)
-    assert len(voices._load(tmp_path / "narrow.ogg", RATE)) == 0
-    assert len(voices._load(tmp_path / "wide.ogg", RATE)) == RATE
+    assert len(voices._load(tmp_path / "narrow.ogg", RATE, 16000)) == 0
+    assert len(voices._load(tmp_path / "wide.ogg", RATE, 16000)) == RATE
 
 
 def test_g722_is_decoded(tmp_path: Path) -> None:
@@ -156,16 +184,59 @@ def test_g722_is_decoded(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "prompt.g722"), "w", format="g722") as container:
         stream = container.add_stream("g722", rate=RATE, layout="mono")
         container.mux([*stream.encode(frame), *stream.encode(None)])
-    decoded = voices._load(tmp_path / "prompt.g722", RATE)
+    decoded = voices._load(tmp_path / "prompt.g722", RATE, 16000)
     assert len(decoded) == pytest.approx(RATE, abs=400)
     assert voiced_share(decoded, RATE) > 0.95
     (tmp_path / "empty.g722").touch()
-    assert len(voices._load(tmp_path / "empty.g722", RATE)) == 0
+    assert len(voices._load(tmp_path / "empty.g722", RATE, 16000)) == 0
+
+
+def headerless(seconds: float, pitch: float = 120.0) -> bytes:
+    """A line of Drascula, 8 bits at 11,025 Hz."""
+    return np.rint(128 + 127 * buzz(seconds, pitch, 11025)).astype(np.uint8).tobytes()
+
+
+def queens_file(lines: dict[bytes, bytes]) -> bytes:
+    """The one file of the Amazon Queen, with these files in it."""
+    starts = 15 + 21 * len(lines) + np.cumsum([0, *map(len, lines.values())])
+    places = zip(lines.items(), starts, strict=False)
+    table = [struct.pack(">12sBII", name, 1, start, len(line)) for (name, line), start in places]
+    return b"".join((b"QTBLCEM10\0\0\0\1", struct.pack(">H", len(lines)), *table, *lines.values()))
+
+
+def test_lines_of_drascula_are_decoded(tmp_path: Path) -> None:
+    (tmp_path / "1.ALS").write_bytes(headerless(1))
+    decoded = voices._load(tmp_path / "1.ALS", 11025, 11025)
+    np.testing.assert_allclose(decoded, buzz(1, rate=11025), atol=0.01)
+
+
+def test_lines_of_the_amazon_queen_are_taken_out_of_its_file(tmp_path: Path) -> None:
+    lines = {b"020001P2.SB": b"who is it", b"BOB1.DOG": b"a script", b"020006J1.SB": b"me"}
+    (tmp_path / "queen.1c").write_bytes(queens_file(lines))
+    unpack_queen(tmp_path / "queen.1c")
+    found = {path.name.encode(): path.read_bytes() for path in tmp_path.glob("*.*") if path.suffix != ".1c"}
+    assert found == {name: line for name, line in lines.items() if name.endswith(b".SB")}
+
+
+def test_no_line_of_a_dialogue_is_of_two_actors() -> None:
+    names = [f"{number:02d}0006{who}" for number in range(100) for who in "JP"]
+    actors = [[who for who, lines in voices.DIALOGUES.items() if re.fullmatch(lines, name)] for name in names]
+    assert max(map(len, actors)) == 1
+    assert {who for found in actors for who in found} == set(voices.DIALOGUES)
+
+
+@pytest.mark.parametrize(("rate", "narrow"), [(8000, True), (11025, True), (16000, False), (44100, False)])
+def test_people_of_a_narrow_band_are_only_in_narrow_corpora(tmp_path: Path, rate: int, narrow: bool) -> None:
+    for part, speaker in (("train", "SSB9001"), ("train", "SSB9101"), ("test", "SSB9005")):
+        (tmp_path / part / "wav" / speaker).mkdir(parents=True)
+        (tmp_path / part / "wav" / speaker / f"{speaker}0001.wav").touch()
+    speakers = {recording.speaker for recording in voices.scan(tmp_path, rate)}
+    assert speakers == {"SSB9001", "SSB9005"} | ({"SSB9101"} if narrow else set())
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the Debian packages of the table, with speech in two of them only."""
+    """Make the Debian packages of the table, with speech in three of them only."""
     folder = tmp_path_factory.mktemp("packages")
     for name in set(table()["package"]):
         content = folder / name
@@ -178,6 +249,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 prompt = np.concatenate((silence(0.3, 22050), buzz(1.5, 100 + 20 * index, 22050)))
                 soundfile.write(path, prompt, 22050)
+        if name == "drascula":
+            (content / "usr/share/en").mkdir(parents=True)
+            for index in range(6):
+                (content / f"usr/share/en/I{index}.ALS").write_bytes(headerless(1.5, 100 + 20 * index))
         command = ["dpkg-deb", "--build", "--root-owner-group", content, folder / f"{name}_1_all.deb"]
         subprocess.run(command, check=True, capture_output=True)
         shutil.rmtree(content)
@@ -192,6 +267,7 @@ def test_build_from_packages_that_are_there(packages: Path, tmp_path: Path) -> N
     paths = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*.*"))
     assert {path.parent.as_posix() for path in paths if path.suffix == ".wav"} == {
         "train/wav/SSB9072",
+        "train/wav/SSB9124",
         "test/wav/SSB9035",
     }
     for path in paths:

@@ -27,7 +27,7 @@ def test_scores_stand_under_the_name_of_their_corpus(config: Config, tmp_path: P
     run = write_run(config, tmp_path / "run")
     write_scores(run, "voices")  # another corpus than it was trained on
     card = card_of(run)
-    assert "`voices`: speech of 40 people" in card.split("## Results")[1]
+    assert "`voices`: real speech in nine languages" in card.split("## Results")[1]
     assert "| all | 6 | 6.03 (5.86 to 6.20) |\n| FM | 1 | 6.03 |" in card
     values = metadata(card)
     assert (values["license"], values["pipeline_tag"], values["metrics"]) == ("mit", "audio-to-audio", ["si_sdri"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from convtasnet_lit.config import Config, CorpusName, DataOverrides, Split
+from convtasnet_lit.config import Config, CorpusName, DataOverrides, RootConfig, Split
 from convtasnet_lit.dashboards import results
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluate import _show_wandb
@@ -128,6 +128,7 @@ def test_a_file_makes_nothing_where_it_names_a_place(kind: CorpusName, config: C
     before = sorted(there.rglob("*"))
     for root in ("root", "missing"):
         places = {"root": str(there / root), "store": str(there / "store"), "download": True}
+        places["roots"] = [RootConfig(".")] if kind is CorpusName.mixed else []
         run = write_run(replace(config, data=replace(config.data, corpus=kind, **places)), tmp_path / "run")
         with pytest.raises(InputError, match=r"^data\.(root|store): "):
             refuse_known_speakers(evaluated_data(DataOverrides(), read_stored(run)), read_stored(run), Split.test)

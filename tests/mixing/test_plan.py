@@ -50,6 +50,45 @@ def test_only_the_given_rows_are_drawn() -> None:
     assert {row for spec in drawn(draw, 200) for row in spec.rows} <= set(allowed.tolist())
 
 
+def weighed(weights: dict[str, float], num_speakers: int = 2, balanced: bool = False) -> tuple[pd.DataFrame, Draw]:
+    """Six speakers, of whom S00 and S04, a woman and a man, are of the root `few`."""
+    index = index_of()
+    root = np.where(index["speaker"].isin(["S00", "S04"]), "few/", "many/")
+    index["utterance"] = root + index["utterance"]
+    speakers = Speakers.of(index, np.arange(len(index)), weights)
+    return index, Draw(speakers, num_speakers, 2.5, balanced)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_equal_weights_change_no_mixture(balanced: bool) -> None:
+    _, draw = weighed({"few/": 3.0, "many/": 3.0}, balanced=balanced)
+    assert drawn(draw, 100) == drawn(draw_of(index_of(), balanced=balanced), 100)
+
+
+def test_a_speaker_of_twice_the_weight_is_drawn_first_twice_as_often() -> None:
+    index, draw = weighed({"few/": 2.0})
+    specs = drawn(draw, 4000)
+    first = Counter(index["speaker"][spec.rows[0]] for spec in specs)
+    assert sum(first[speaker] for speaker in ("S00", "S04")) / 4000 == pytest.approx(4 / 8, abs=0.03)
+    assert all(len({index["speaker"][row] for row in spec.rows}) == 2 for spec in specs)
+    second_of_few = np.mean([index["utterance"][spec.rows[1]].startswith("few/") for spec in specs])
+    assert second_of_few == pytest.approx(1 / 2 * 2 / 6 + 1 / 2 * 4 / 7, abs=0.03)  # who is in it is not drawn again
+
+
+def test_weights_choose_among_women_and_among_men() -> None:
+    index, draw = weighed({"few/": 3.0, "many/": 1.0}, balanced=True)
+    specs = drawn(draw, 3000)
+    assert Counter(spec.group for spec in specs) == {"FF": 1000, "FM": 1000, "MM": 1000}
+    mixed = [index["speaker"][row] for spec in specs if spec.group == "FM" for row in spec.rows]
+    assert mixed.count("S00") / 1000 == pytest.approx(3 / 6, abs=0.05)
+    assert mixed.count("S04") / 1000 == pytest.approx(3 / 4, abs=0.05)
+
+
+def test_weights_last_where_speech_is_limited() -> None:
+    _, draw = weighed({"few/": 2.0})
+    np.testing.assert_array_equal(draw.speakers.limited(9000).weights, [2, 1, 1, 1, 2, 1])
+
+
 def test_levels_are_uniform_about_the_first_source() -> None:
     levels = np.array([spec.levels_db for spec in drawn(draw_of(index_of(), level=2.5), 2000)])
     assert (levels[:, 0] == 0).all()

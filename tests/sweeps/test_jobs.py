@@ -92,6 +92,15 @@ def test_a_bad_value_of_a_later_run_is_found_before_the_first(monkeypatch: pytes
         asked(monkeypatch, "-m", "optimizer.lr=1e-3,5")
 
 
+def test_what_only_the_swept_values_make_valid_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = asked(monkeypatch, "-m", "data=mixed", "data.roots=[{root: a}],[{root: a},{root: b, weight: 3}]")
+    assert sweep is not None
+    assert [[(root.root, root.weight) for root in job.config.data.roots] for job in sweep.jobs] == [
+        [("a", 1.0)],
+        [("a", 1.0), ("b", 3.0)],
+    ]
+
+
 def test_runs_of_one_folder_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="would be the folder of several runs"):
         asked(monkeypatch, "sweep=schedule", "name=mine")

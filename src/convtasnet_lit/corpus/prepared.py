@@ -1,23 +1,20 @@
 """From the settings of the data to a prepared corpus: provide, scan, choose speakers, prepare, split."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from convtasnet_lit.config import CorpusName, DataConfig
-from convtasnet_lit.corpus import aishell3, folder
 from convtasnet_lit.corpus.changed import refuse_changed
-from convtasnet_lit.corpus.download import download_aishell3
 from convtasnet_lit.corpus.preparing import prepare_store, store_folder
-from convtasnet_lit.corpus.recording import Recording
+from convtasnet_lit.corpus.sources import is_there, provide, scan
 from convtasnet_lit.corpus.splits import Splits, alternating, assign_splits, select_speakers
 from convtasnet_lit.corpus.store import ABOUT, Store, read_about
 from convtasnet_lit.errors import InputError
@@ -109,15 +106,17 @@ def _named_store(data: DataConfig) -> Store | None:
     if not (root / ABOUT).is_file():
         return None
     store = Store.open(root)
-    for key, asked in (("sample_rate", data.sample_rate), ("corpus", data.corpus.name)):
-        if (held := store.about.get(key, asked)) != asked:
+    roots = sorted(each.prefix for each in data.roots)
+    about = {**store.about, "roots": [prefix for prefix, *_ in store.about.get("made_of", {}).get("roots", [])]}
+    for key, asked in (("sample_rate", data.sample_rate), ("corpus", data.corpus.name), ("roots", roots)):
+        if (held := about.get(key, asked)) != asked:
             raise InputError(f"data.{key}: {asked}, but data.root is the store {root}, which is of {held}")
     return store
 
 
 def _store_of_missing(data: DataConfig) -> Store | None:
     root = Path(data.root)
-    fitting = [] if _is_there(root) else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
+    fitting = [] if is_there(root) else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
     if not fitting:
         return None
     if len(fitting) > 1:
@@ -135,17 +134,17 @@ def _made_like(data: DataConfig, made_of: dict[str, Any]) -> list[Path]:
     known = {folder: read_about(folder) for folder in sorted(Path(data.store).glob(name))}
     fitting = {folder: about["root"] for folder, about in known.items() if about.get("made_of") == made_of}
     here = [folder for folder, root in fitting.items() if root == str(Path(data.root).absolute())]
-    return here or ([] if data.corpus is CorpusName.folder else [*fitting])
+    return here or ([] if data.corpus in (CorpusName.folder, CorpusName.mixed) else [*fitting])
 
 
 def _store_of_recordings(data: DataConfig, may_prepare: bool) -> Store:
     root, stores, name = Path(data.root), Path(data.store), data.corpus.name
     if may_prepare:
-        _provide(data, root)
-    if not _is_there(root):
+        provide(data)
+    if not is_there(root):
         advice = "; data=aishell3 data.download=true fetches the corpus" if data.corpus is CorpusName.aishell3 else ""
         raise InputError(f"data.root: {root} is not there, and {stores} holds no store of it that fits{advice}")
-    recordings = _scan(data, root)
+    recordings = scan(data)
     usable = [(each.speaker, each.gender, each.part) for each in recordings if not each.problem]
     selected = _selected(data, usable)
     _split(data, selected)  # a misspelt speaker fails before the work
@@ -164,45 +163,13 @@ def _made_of(data: DataConfig) -> dict[str, Any]:
     """Tell all that decides which recordings of a corpus are in its store, and whose they are."""
     kept = sorted({*data.test_speakers, *data.validation_speakers}) if data.max_speakers else []
     depth = data.speaker_depth if data.corpus is CorpusName.folder else 1
-    return {"speaker_depth": depth, "max_speakers": data.max_speakers, "kept": kept}
+    roots = sorted([each.prefix, each.corpus.name, each.speaker_depth] for each in data.roots)
+    made_of = {"speaker_depth": depth, "max_speakers": data.max_speakers, "kept": kept}
+    return {**made_of, "roots": roots} if roots else made_of
 
 
 def _made_of_all(data: DataConfig) -> dict[str, Any]:
     return _made_of(replace(data, max_speakers=0))
-
-
-def _is_there(root: Path) -> bool:
-    return root.exists() and not (root.is_dir() and not any(root.iterdir()))
-
-
-def _provide(data: DataConfig, root: Path) -> None:
-    """Build or download a corpus that is not there; of several processes one does, and the others wait for it."""
-    build = _builder(data)
-    if build is None or _is_there(root):
-        return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.with_name(f".{root.name}.lock")):
-        if not _is_there(root):
-            build(root)
-
-
-def _builder(data: DataConfig) -> Callable[[Path], None] | None:
-    # Imported where they are used: they need extras that other corpora do not.
-    if data.corpus is CorpusName.demo:
-        from convtasnet_lit.corpus.demo import build_demo
-
-        return build_demo
-    if data.corpus is CorpusName.voices:
-        from convtasnet_lit.corpus.voices import build_voices
-
-        return build_voices
-    return download_aishell3 if data.corpus is CorpusName.aishell3 and data.download else None
-
-
-def _scan(data: DataConfig, root: Path) -> list[Recording]:
-    if data.corpus is CorpusName.folder:
-        return folder.scan(root, data.speaker_depth)
-    return aishell3.scan(root)
 
 
 def _selected(data: DataConfig, rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

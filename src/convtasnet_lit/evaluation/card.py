@@ -20,8 +20,9 @@ PAPER = "[Conv-TasNet](https://arxiv.org/abs/1809.07454)"
 CORPORA = {
     "aishell3": "AISHELL-3 (OpenSLR SLR93), Mandarin read by native speakers",
     "demo": "synthetic Mandarin by espeak-ng, no human speech",
-    "voices": "speech of 40 people in nine languages and more, from Debian packages",
+    "voices": "real speech in nine languages and more, from Debian packages",
     "folder": "a corpus of the publisher's own",
+    "mixed": "several corpora together",
 }
 
 

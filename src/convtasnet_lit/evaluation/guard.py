@@ -84,8 +84,11 @@ def _same_names(data: MixtureDataModule, stored: StoredNetwork) -> bool:
     """Whether equal names mean the same person: in the folder of the training, or where there is nothing but names."""
     if data.data.corpus.name != stored.corpus:
         return False
-    same_root = stored.config is not None and stored.config["data"].get("root") == data.data.root
-    return same_root or (not stored.recordings and stored.corpus != CorpusName.folder.name)
+    now = plain(data.data)
+    then = {} if stored.config is None else {"roots": [], **stored.config["data"]}
+    same_root = all(then.get(key) == now[key] for key in ("root", "roots"))
+    own = stored.corpus in (CorpusName.folder.name, CorpusName.mixed.name)
+    return same_root or (not stored.recordings and not own)
 
 
 def output_folder(stored: StoredNetwork, checkpoint: str, split: Split, conditions: Sequence[Condition] = ()) -> Path:

@@ -217,7 +217,8 @@ class MixtureDataModule(LightningDataModule):
 
     def _draw(self, split: Split) -> Draw:
         corpus = self._trained if split is Split.train else self.corpus
-        speakers = Speakers.of(corpus.store.index, corpus.rows(split.name))
+        weights = {each.prefix: each.weight for each in self.data.roots} if split is Split.train else {}
+        speakers = Speakers.of(corpus.store.index, corpus.rows(split.name), weights)
         if split is Split.train and self._quota:
             speakers = speakers.limited(self._quota)
         known, wanted = len(speakers.genders), self.data.num_speakers

@@ -4,8 +4,8 @@ No worker, rank or restart changes a mixture, because nothing but these numbers 
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,24 +32,29 @@ class MixtureSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Speakers:
-    """Who can be drawn: each speaker's gender, and the rows and lengths of each one's utterances."""
+    """Who can be drawn: each speaker's gender, the rows and lengths of each one's utterances, and how often."""
 
     genders: tuple[str, ...]  # F, M or U (unknown)
     rows: tuple[np.ndarray, ...]
     lengths: np.ndarray  # samples, by row of the store
+    weights: np.ndarray  # how often each is drawn, relative to the others
 
     @classmethod
-    def of(cls, index: pd.DataFrame, rows: np.ndarray) -> "Speakers":
+    def of(cls, index: pd.DataFrame, rows: np.ndarray, weights: Mapping[str, float] | None = None) -> "Speakers":
         """Group the given rows of a store's index by speaker.
 
         Args:
             index: The store's index, with columns `speaker`, `gender` and `length`.
             rows: Which of its rows, all of one split.
+            weights: How often speakers are drawn, by what the names of their utterances begin with; 1 by default.
         """
         by_speaker = index.iloc[rows].groupby("speaker", sort=True)
         genders = tuple(str(group["gender"].iloc[0])[0].upper() for _, group in by_speaker)
         utterances = tuple(group.index.to_numpy() for _, group in by_speaker)
-        return cls(genders, utterances, index["length"].to_numpy())
+        names = [str(group["utterance"].iloc[0]) for _, group in by_speaker]
+        given = [[w for prefix, w in (weights or {}).items() if name.startswith(prefix)] for name in names]
+        drawn = np.array([each[0] if each else 1.0 for each in given])
+        return cls(genders, utterances, index["length"].to_numpy(), drawn)
 
     def limited(self, quota: int) -> "Speakers":
         """Take equally much speech of each: the first samples of the longest utterances, as few as hold it.
@@ -65,7 +70,7 @@ class Speakers:
             lengths[needed] = np.minimum(lengths[needed], ceiling)
             lengths[needed[0]] -= lengths[needed].sum() - quota  # less than a sample of each
             rows.append(np.sort(needed))
-        return Speakers(self.genders, tuple(rows), lengths)
+        return replace(self, rows=tuple(rows), lengths=lengths)
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,10 @@ class Draw:
         return turn, fewest + more
 
     def _pick(self, rng: np.random.Generator, among: np.ndarray, count: int) -> np.ndarray:
-        return rng.permutation(among)[:count]
+        weights = self.speakers.weights[among]
+        if np.all(weights == weights[:1]):
+            return rng.permutation(among)[:count]
+        return rng.choice(among, count, replace=False, p=weights / weights.sum())
 
     def _balanced(self, rng: np.random.Generator, turn: int, count: int) -> np.ndarray:
         genders = np.array(self.speakers.genders)
@@ -125,7 +133,7 @@ class Draw:
         most_men = min(count, len(men))
         num_men = fewest_men + turn % (most_men - fewest_men + 1)
         chosen = [self._pick(rng, men, num_men), self._pick(rng, women, count - num_men)]
-        return self._pick(rng, np.concatenate(chosen), count)
+        return rng.permutation(np.concatenate(chosen))
 
 
 def training_mixture(

@@ -92,7 +92,7 @@ def asked_sweep() -> Sweep | None:
             require(not several, line.get_key_element(), line.input_line, "one value: it says how runs are started")
         fixed = [str(line.input_line) for line in lines if not line.is_sweep_override()]
         composed = compose("train", fixed, return_hydra_config=True)
-        launcher = _settings(composed).launcher
+        launcher = typed(LauncherConfig, composed.launcher)
         several = options.multirun or composed.hydra.mode is RunMode.MULTIRUN
         if launcher.name is LauncherName.joblib or not several:
             return None
