@@ -20,9 +20,9 @@ from benchmarks.contestants import SAMPLE_RATE, build, model_shape, not_installe
 from benchmarks.corpora import Triple, hours, write_corpus, write_triples
 from benchmarks.timing import Part, Row, Settings, absent, followed, interleaved, threads_of_torch
 from benchmarks.workloads import training_step
-from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import folder
 from convtasnet_lit.corpus.preparing import prepare_store
+from convtasnet_lit.data_config import CorpusName, DataConfig
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 
 T = TypeVar("T")

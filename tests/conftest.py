@@ -5,18 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from convtasnet_lit.config import (
-    Accelerator,
-    AugmentConfig,
-    Config,
-    CorpusName,
-    DataConfig,
-    LoggerConfig,
-    LoggerName,
-    MetricName,
-    ModelConfig,
-    TrainerConfig,
-)
+from convtasnet_lit.config import Accelerator, Config, LoggerConfig, LoggerName, MetricName, ModelConfig, TrainerConfig
+from convtasnet_lit.data_config import AugmentConfig, CorpusName, DataConfig
 from tests.corpus.trees import write_aishell3
 
 torch.set_num_threads(1)  # the networks of tests are too small to share

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from convtasnet_lit.config import Config, DataConfig, PrepareConfig, plain, typed
+from convtasnet_lit.config import Config, PrepareConfig, plain, typed
+from convtasnet_lit.data_config import DataConfig
 from convtasnet_lit.errors import InputError
 
 FLOATS = [

@@ -30,6 +30,7 @@ ROOMS = [
     "files",
     "devices",
     "limits",
+    "data_config",
     "config",
     "audio",
     "corpus",

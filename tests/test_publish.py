@@ -14,7 +14,8 @@ import torch
 import torchaudio
 
 from convtasnet_lit import publish
-from convtasnet_lit.config import Config, CorpusName
+from convtasnet_lit.config import Config
+from convtasnet_lit.data_config import CorpusName
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 from convtasnet_lit.weights.pretrained import load_pretrained

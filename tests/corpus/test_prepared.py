@@ -11,10 +11,10 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import prepared as prepared_module
 from convtasnet_lit.corpus import sources
 from convtasnet_lit.corpus.prepared import SPLITS, describe, prepare_corpus
+from convtasnet_lit.data_config import CorpusName, DataConfig
 from convtasnet_lit.errors import InputError
 from tests.corpus.trees import bursts, speaker_name, write_aishell3
 
@@ -237,7 +237,7 @@ def test_nothing_is_made_where_that_was_not_asked_for(data, tmp_path):
 BUILD = """
 import sys, time
 from pathlib import Path
-from convtasnet_lit.config import CorpusName, DataConfig
+from convtasnet_lit.data_config import CorpusName, DataConfig
 from convtasnet_lit.corpus import demo
 from convtasnet_lit.corpus.prepared import prepare_corpus
 from tests.corpus.trees import write_aishell3

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from convtasnet_lit.config import AugmentConfig, CorpusName, DataConfig, RootConfig, Split
+from convtasnet_lit.config import Split
 from convtasnet_lit.corpus.prepared import prepare_corpus
+from convtasnet_lit.data_config import AugmentConfig, CorpusName, DataConfig, RootConfig
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from tests.corpus.trees import bursts, speaker_name, write_aishell3

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convtasnet_lit.config import AugmentConfig, Config, CorpusName
+from convtasnet_lit.config import Config
+from convtasnet_lit.data_config import AugmentConfig, CorpusName
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.card import CORPORA, model_card
 from convtasnet_lit.weights.pretrained import read_stored

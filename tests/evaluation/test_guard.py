@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from convtasnet_lit.config import Config, CorpusName, DataOverrides, RootConfig, Split
+from convtasnet_lit.config import Config, DataOverrides, Split
 from convtasnet_lit.dashboards import results
+from convtasnet_lit.data_config import CorpusName, RootConfig
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluate import _show_wandb
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers

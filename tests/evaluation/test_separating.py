@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from convtasnet_lit import evaluate
-from convtasnet_lit.config import Accelerator, Condition, Config, EvaluateConfig, Split
+from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, Split
+from convtasnet_lit.data_config import Condition
 from convtasnet_lit.evaluation.card import model_card
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.model.network import ConvTasNet

@@ -9,7 +9,8 @@ import torch
 from scipy.signal import correlate
 from torch import Tensor
 
-from convtasnet_lit.config import AugmentConfig, Condition, DataConfig, Split, Target
+from convtasnet_lit.config import Split
+from convtasnet_lit.data_config import AugmentConfig, Condition, DataConfig, Target
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.dataset import EpochSampler, Mixture, audible, render
 from convtasnet_lit.mixing.plan import FIXED_SEED, MOST_ATTEMPTS, training_mixture

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from convtasnet_lit.config import AugmentConfig, DataConfig, LengthMode, PairBalance, Split
+from convtasnet_lit.config import Split
 from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.data_config import AugmentConfig, DataConfig, LengthMode, PairBalance
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.dataset import EpochSampler, audible, render

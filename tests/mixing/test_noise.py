@@ -9,9 +9,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from convtasnet_lit.config import AugmentConfig, DataConfig
 from convtasnet_lit.corpus.noises import prepare_noise
 from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.data_config import AugmentConfig, DataConfig
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.noise import Noises, _coloured, clicks, hum

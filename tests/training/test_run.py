@@ -17,19 +17,9 @@ import pytest
 import torch
 from lightning import Trainer
 
-from convtasnet_lit.config import (
-    Accelerator,
-    AugmentConfig,
-    Condition,
-    Config,
-    Memory,
-    Precision,
-    ScheduleConfig,
-    ScheduleName,
-    Target,
-    plain,
-)
+from convtasnet_lit.config import Accelerator, Config, Memory, Precision, ScheduleConfig, ScheduleName, plain
 from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.data_config import AugmentConfig, Condition, Target
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.training import module
 from convtasnet_lit.training.callbacks import Interrupted, SaveOnInterrupt

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convtasnet_lit.config import DataConfig
 from convtasnet_lit.corpus.folder import SUFFIXES
 from convtasnet_lit.corpus.preparing import prepare_store, store_folder
 from convtasnet_lit.corpus.recording import UNKNOWN, Recording
 from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.data_config import DataConfig
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import find_audio, printable
 

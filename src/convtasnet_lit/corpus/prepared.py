@@ -11,12 +11,12 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus.changed import refuse_changed
 from convtasnet_lit.corpus.preparing import prepare_store, store_folder
 from convtasnet_lit.corpus.sources import is_there, provide, scan
 from convtasnet_lit.corpus.splits import Splits, alternating, assign_splits, select_speakers
 from convtasnet_lit.corpus.store import ABOUT, Store, read_about
+from convtasnet_lit.data_config import CorpusName, DataConfig
 from convtasnet_lit.errors import InputError
 
 SPLITS = ("train", "validation", "test")

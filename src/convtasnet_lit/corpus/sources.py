@@ -8,10 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from convtasnet_lit.config import CorpusName, DataConfig
 from convtasnet_lit.corpus import aishell3, folder
 from convtasnet_lit.corpus.download import download_aishell3
 from convtasnet_lit.corpus.recording import Recording
+from convtasnet_lit.data_config import CorpusName, DataConfig
 from convtasnet_lit.errors import InputError
 
 

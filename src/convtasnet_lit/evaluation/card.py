@@ -9,7 +9,8 @@ import pandas as pd
 import yaml
 from omegaconf.errors import OmegaConfBaseException
 
-from convtasnet_lit.config import Condition, Config, typed
+from convtasnet_lit.config import Config, typed
+from convtasnet_lit.data_config import Condition
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.tables import METRICS, score_cell
 from convtasnet_lit.model.network import ConvTasNet

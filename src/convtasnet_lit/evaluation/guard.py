@@ -4,8 +4,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from convtasnet_lit.config import Condition, CorpusName, DataOverrides, PrepareConfig, Split, plain, typed
+from convtasnet_lit.config import DataOverrides, PrepareConfig, Split, plain, typed
 from convtasnet_lit.corpus.marks import marks_of
+from convtasnet_lit.data_config import Condition, CorpusName
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.weights.stored import StoredNetwork

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from convtasnet_lit.config import Condition
+from convtasnet_lit.data_config import Condition
 from convtasnet_lit.mixing.channel import code, limit_band, require_codecs
 from convtasnet_lit.mixing.noise import Noises
 from convtasnet_lit.mixing.plan import MOST_ATTEMPTS

@@ -12,11 +12,12 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from convtasnet_lit.config import AugmentConfig, Condition, DataConfig, LengthMode, PairBalance, Split, Target
+from convtasnet_lit.config import Split
 from convtasnet_lit.corpus.marks import marks_of_speakers
 from convtasnet_lit.corpus.noises import prepare_noise
 from convtasnet_lit.corpus.prepared import PreparedCorpus, prepare_corpus
 from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.data_config import AugmentConfig, Condition, DataConfig, LengthMode, PairBalance, Target
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.conditions import Conditions

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 
-from convtasnet_lit.config import AUTO, Config, Precision, plain
+from convtasnet_lit.config import Config, Precision, plain
+from convtasnet_lit.data_config import AUTO
 from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.training.memory import Step, plan
 from convtasnet_lit.training.trainer import pick_accelerator, pick_precision

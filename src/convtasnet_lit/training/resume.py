@@ -6,7 +6,8 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from convtasnet_lit.config import AUTO, Config, ScheduleName, plain
+from convtasnet_lit.config import Config, ScheduleName, plain
+from convtasnet_lit.data_config import AUTO
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.training.budget import with_batch
 from convtasnet_lit.weights.checkpoint import checkpoint_config, read_checkpoint
