@@ -1,4 +1,4 @@
-"""What sounds and pictures cost a training: `python -m benchmarks.media experiment=demo data=demo logger=wandb`."""
+"""What sounds and pictures cost a training: `python -m benchmarks.media experiment=demo logger=wandb`."""
 
 import sys
 import tempfile
