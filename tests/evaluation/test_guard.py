@@ -11,7 +11,7 @@ import soundfile
 
 from convtasnet_lit.config import Config, DataOverrides, Split
 from convtasnet_lit.dashboards import results
-from convtasnet_lit.data_config import CorpusName, RootConfig
+from convtasnet_lit.data_config import CorpusName, RootConfig, Target
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluate import _show_wandb
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
@@ -148,6 +148,14 @@ def test_a_store_that_a_file_names_or_that_is_for_reading_only_stays_as_it_is(
     monkeypatch.setattr(os, "access", lambda *_: False)  # a user's; root may write all
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("written"))
     MixtureDataModule(replace(config.data, test_mixtures=17)).check()
+
+
+def test_a_network_is_asked_for_what_it_was_trained_to_give(config: Config, tmp_path: Path) -> None:
+    run = write_run(replace(config, data=replace(config.data, target=Target.dry)), tmp_path / "run")
+    elsewhere = DataOverrides(corpus="voices", root=str(tmp_path))
+    for stored in (read_stored(run), published(run)):
+        assert evaluated_data(elsewhere, stored).data.target is Target.dry
+        assert evaluated_data(replace(elsewhere, target="reverberant"), stored).data.target is Target.reverberant
 
 
 def test_what_is_asked_for_is_made(config: Config, corpus: Path, tmp_path: Path) -> None:
