@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convtasnet_lit.config import DataOverrides, PrepareConfig, Split, plain, typed
 from convtasnet_lit.corpus.marks import marks_of
@@ -34,8 +35,11 @@ def evaluated_data(
     asked = {key: value for key, value in plain(overrides).items() if value is not None}
     if stored.config is None and "corpus" not in asked:
         raise InputError(f"data: {stored.file} holds no settings of a training; give a corpus such as data=voices")
-    mixed = {"fewest_speakers": stored.fewest_speakers} if stored.fewest_speakers < stored.num_sources else {}
-    base = {"target": stored.target, **mixed} if stored.config is None or "corpus" in asked else {**stored.config["data"], "download": False}
+    base: dict[str, Any] = {"target": stored.target}
+    if stored.fewest_speakers < stored.num_sources:
+        base["fewest_speakers"] = stored.fewest_speakers
+    if stored.config is not None and "corpus" not in asked:
+        base = {**stored.config["data"], "download": False}
     kept = {"num_speakers": stored.num_sources, "sample_rate": stored.sample_rate, "normalize": stored.normalized}
     for key, value in kept.items():
         if asked.get(key, value) != value:
