@@ -13,7 +13,7 @@ from convtasnet_lit.config import Config, DataOverrides, Split
 from convtasnet_lit.dashboards import results
 from convtasnet_lit.data_config import CorpusName, RootConfig, Target
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.evaluate import _show_wandb
+from convtasnet_lit.evaluate import _is_of_its_run, _show_wandb
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.run import train
@@ -172,6 +172,11 @@ def test_scores_are_written_into_a_run_and_nowhere_else_above_a_file(config: Con
     alone = tmp_path / "somebody.ckpt"
     shutil.copy(run / "checkpoints" / "best.ckpt", alone)
     assert output_folder(read_stored(alone), str(alone), Split.test) == Path("evaluation-somebody-test")
+
+
+def test_a_network_at_the_root_of_a_disk_is_of_no_run(tmp_path: Path) -> None:
+    assert not _is_of_its_run({"checkpoint": "/model"}, tmp_path / "evaluation-model-test")
+    assert not _is_of_its_run({"checkpoint": "/"}, tmp_path / "evaluation-test")
 
 
 def test_a_run_of_somebody_else_reads_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

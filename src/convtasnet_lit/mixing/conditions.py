@@ -60,8 +60,8 @@ class Conditions:
             Condition.overlap: self._overlap,
             Condition.room: self._room,
             Condition.noise: self._noise,
-            Condition.band: self._band,
-            Condition.codec: self._codec,
+            Condition.band: lambda parts, _, rng: limit_band(parts, rng, self.sample_rate),
+            Condition.codec: lambda parts, _, rng: code(parts, rng, self.sample_rate),
         }
         for condition in Condition:
             if chance := self.chances.get(condition, 0.0):
@@ -92,12 +92,6 @@ class Conditions:
         if energy := np.dot(noise, noise):  # a recording may hold digital silence
             parts[-1] += np.float32(np.sqrt(np.dot(speech, speech) / energy) * 10 ** (-snr / 20)) * noise
         return parts
-
-    def _band(self, parts: np.ndarray, rows: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        return limit_band(parts, rng, self.sample_rate)
-
-    def _codec(self, parts: np.ndarray, rows: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        return code(parts, rng, self.sample_rate)
 
     def described(self) -> dict[str, str]:
         """Say what a fixed list was put into, as columns of its table; nothing of a clean one."""
