@@ -1,6 +1,6 @@
 """From clean speech to what a microphone records: turns, a room, noise, a band, a codec."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,8 @@ from convtasnet_lit.mixing.transforms import silence_beyond
 
 SNR_DB = (5.0, 25.0)  # of all speech over the noise
 OVERLAP = (0.2, 1.0)  # the share of a mixture in which all speak
+
+_Step = Callable[[np.ndarray, tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Conditions:
             The sources as they are asked for, and one more part: what else is heard; (sources + 1, samples).
         """
         parts = np.concatenate([sources, np.zeros_like(sources[:1])])
-        steps = {
+        steps: dict[Condition, _Step] = {
             Condition.overlap: self._overlap,
             Condition.room: self._room,
             Condition.noise: self._noise,
