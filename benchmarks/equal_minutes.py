@@ -4,7 +4,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -38,9 +38,18 @@ from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 
 OUR_RUN = ("experiment=people", "schedule=warmup_cosine")
 METRICS = ["si_sdr", "si_sdri"]
+OVERRIDES = Path(".hydra", "overrides.yaml")  # in the folder of a run, as Hydra leaves them
 
 
-def run(config: Config, system: str, settings: str, minutes: float, seed: int, out: Path) -> Path:
+def run(
+    config: Config,
+    system: str,
+    settings: str,
+    minutes: float,
+    seed: int,
+    out: Path,
+    overrides: Sequence[str] = (),
+) -> Path:
     """Train a contestant, score its last weights on the test mixtures, and leave what the package's own runs leave.
 
     Args:
@@ -50,15 +59,17 @@ def run(config: Config, system: str, settings: str, minutes: float, seed: int, o
         minutes: Of this process's CPU time.
         seed: Of the weights and of the mixtures.
         out: Folder of the results; a run that is there is not repeated.
+        overrides: With which our run was composed.
 
     Returns:
         The folder of the run.
 
     Raises:
-        InputError: The peer is not installed, or the data cannot be used.
+        InputError: The peer is not installed, the data cannot be used, or a run that is there had other overrides.
     """
     folder = out / f"{minutes:g}min" / f"{system}-{settings}-{seed}"
     if folder.exists():
+        _refuse_others(folder, list(overrides))
         return folder
     recipe = recipe_of(system, settings, config)
     network, loss = _built(system, recipe, config.data.num_speakers, seed)
@@ -76,8 +87,15 @@ def run(config: Config, system: str, settings: str, minutes: float, seed: int, o
         "audio_seconds": steps * recipe.batch * recipe.seconds,
         "cpu_seconds": round(seconds, 2),
     }
-    _write(folder, about, network, _scored(network, module))
+    _write(folder, about, list(overrides), network, _scored(network, module))
     return folder
+
+
+def _refuse_others(folder: Path, overrides: list[str]) -> None:
+    file = folder / OVERRIDES
+    before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
+    if before != overrides:
+        raise InputError(f"{folder}: was trained with {before}, not with {overrides}; choose another --out")
 
 
 def _built(system: str, recipe: Recipe, num_sources: int, seed: int) -> tuple[nn.Module, Loss]:
@@ -96,7 +114,7 @@ def _scored(network: nn.Module, module: MixtureDataModule) -> pd.DataFrame:
     return pd.concat([mixture_table(listed.specs, module.corpus.store.index), scores], axis=1)
 
 
-def _write(folder: Path, about: dict[str, Any], network: nn.Module, table: pd.DataFrame) -> None:
+def _write(folder: Path, about: dict[str, Any], overrides: list[str], network: nn.Module, table: pd.DataFrame) -> None:
     asked = {key: about[key] for key in ("system", "settings", "minutes", "seed")}
     report = json.dumps(about | {"scores": summarize(table, METRICS)}, indent=2)
     with built_whole(folder) as place:
@@ -105,11 +123,12 @@ def _write(folder: Path, about: dict[str, Any], network: nn.Module, table: pd.Da
         table.assign(**about).to_csv(place / EVALUATION / "per_utterance.csv", index=False)
         save_file(network.state_dict(), place / "weights.safetensors")
         (place / ".hydra").mkdir()  # last, as it makes a folder a run
+        (place / OVERRIDES).write_text(yaml.safe_dump(overrides), encoding="utf-8")
         (place / ".hydra" / "config.yaml").write_text(yaml.safe_dump(asked, sort_keys=False), encoding="utf-8")
 
 
 def batches(module: MixtureDataModule, size: int) -> Iterator[Tensor]:
-    """Draw training mixtures as a run draws them, epoch after epoch: (batch, sources, samples).
+    """Draw training mixtures as a run draws them, epoch after epoch: (batch, sources + 1, samples).
 
     Args:
         module: Whose.
@@ -117,7 +136,7 @@ def batches(module: MixtureDataModule, size: int) -> Iterator[Tensor]:
     """
     mixtures, epoch = module.training_mixtures(), module.data.train_mixtures
     for first in count(0, size):
-        yield torch.stack([mixtures[divmod(number, epoch)].sources for number in range(first, first + size)])
+        yield torch.stack([mixtures[divmod(number, epoch)].parts for number in range(first, first + size)])
 
 
 def train(
@@ -133,7 +152,7 @@ def train(
     Args:
         network: (batch, samples) -> (batch, sources, samples).
         loss: Of estimates and sources.
-        batches: Sources, which are drawn within the time.
+        batches: The sources and what else is heard, which are drawn within the time.
         recipe: Rate and precision.
         clip_norm: Of the gradients.
         seconds: Of this process's CPU time.
@@ -146,11 +165,11 @@ def train(
     while (used := process_time() - started) < seconds:
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(used / seconds)
-        sources = next(batches)
+        parts = next(batches)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            estimates = network(sources.sum(1))
+            estimates = network(parts.sum(1))
         optimizer.zero_grad()
-        loss(estimates.float(), sources).backward()  # type: ignore[no-untyped-call]
+        loss(estimates.float(), parts[:, :-1]).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
         optimizer.step()
         steps += 1
@@ -195,7 +214,8 @@ def main() -> None:
         require(0 <= options.seed < 2**32, "--seed", options.seed, "from 0 to 4294967295")
         with threads_of_torch(1):
             config = composed(options.overrides)
-            folder = run(config, options.system, options.settings, options.minutes, options.seed, options.out)
+            asked = options.system, options.settings, options.minutes, options.seed, options.out
+            folder = run(config, *asked, options.overrides)
         found = json.loads((folder / EVALUATION / "metrics.json").read_text(encoding="utf-8"))
         print(f"{folder}: {found['steps']} steps on {found['audio_seconds']:g} s of audio in {found['cpu_seconds']} s")
 

@@ -34,8 +34,7 @@ def _part(sweep: Sweep) -> Part:
     arms = [replace(arm, name=_name(arm)) for arm in sweep.arms]
     arms.sort(key=lambda arm: (arm.name != BASELINE, arm.runs[0].settings["settings"]))
     answers = answer(Sweep(tuple(arms), ()))
-    notes = [note for note in sweep.notes if "mixtures" in note]  # that lack a score; the others are of other runs
-    said = "\n".join(f"- {line}" for line in (*statements(answers), *notes))
+    said = "\n".join(f"- {line}" for line in (*statements(answers), *sweep.notes))
     return Part(f"{_minutes(sweep):g} minutes of one core", said, [_row(arm, answers) for arm in answers.sweep.scored])
 
 

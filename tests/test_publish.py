@@ -15,10 +15,10 @@ import torchaudio
 
 from convtasnet_lit import publish
 from convtasnet_lit.config import Config
-from convtasnet_lit.data_config import CorpusName
+from convtasnet_lit.data_config import CorpusName, RootConfig
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
-from convtasnet_lit.weights.pretrained import load_pretrained
+from convtasnet_lit.weights.pretrained import load_pretrained, read_stored
 from convtasnet_lit.weights.published import is_hub_id
 from tests.hub_server import TOKEN
 from tests.hub_server import hub as hub_server
@@ -74,14 +74,27 @@ def test_a_later_network_takes_an_earlier_ones_place(run: str, config: Config) -
     assert names(".") == {"runs", "shared"}
 
 
-def test_speakers_of_ones_own_corpus_are_not_named(run: str, config: Config) -> None:
-    own = replace(config, data=replace(config.data, corpus=CorpusName.folder))
-    publish.publish(str(write_run(own, Path("runs/own"))), "own")
+def test_speakers_of_ones_own_corpora_are_not_named(run: str, config: Config) -> None:
+    folder = replace(config, data=replace(config.data, corpus=CorpusName.folder))
+    mixed = replace(config, data=replace(config.data, corpus=CorpusName.mixed, roots=[RootConfig(".")]))
+    publish.publish(str(write_run(folder, Path("runs/folder"))), "folder")
+    publish.publish(str(write_run(mixed, Path("runs/mixed"))), "mixed")
     publish.publish(run, "known")
-    assert [json.loads(Path(f"{name}/config.json").read_text())["speakers"] for name in ("own", "known")] == [
-        [],
-        ["S1", "S2"],
-    ]
+    files = [Path(name, "config.json") for name in ("folder", "mixed", "known")]
+    assert [json.loads(file.read_text())["speakers"] for file in files] == [[], [], ["S1", "S2"]]
+
+
+def test_a_target_that_there_is_not_is_refused_and_files_without_one_mean_reverberant(run: str) -> None:
+    publish.publish(run, "shared")
+    config = Path("shared/config.json")
+    values = json.loads(config.read_text())
+    assert values.pop("target") == "reverberant"
+    config.write_text(json.dumps(values))
+    assert read_stored("shared").target == "reverberant"
+    for target in ("moist", 7):
+        config.write_text(json.dumps(values | {"target": target}))
+        with pytest.raises(InputError, match=r"^shared.*: target: .* is not allowed; "):
+            load_pretrained("shared")
 
 
 def test_a_folder_that_holds_anything_else_is_left_alone(

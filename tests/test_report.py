@@ -17,6 +17,7 @@ import yaml
 from convtasnet_lit import report
 from convtasnet_lit.comparison.arms import read_sweep
 from convtasnet_lit.comparison.listening import examples
+from convtasnet_lit.comparison.single import sentences
 from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MaskActivation, plain
 from convtasnet_lit.evaluation.evaluating import evaluate
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
@@ -155,6 +156,16 @@ def test_a_lone_run_has_a_page_of_its_own_that_compares_nothing(tmp_path: Path) 
     assert (tmp_path / "out" / "figures" / "loss.svg").is_file()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(15, "0.25 minutes"), (5982, "1.7 hours"), (5900, "98 minutes"), (36_000, "10.0 hours")]
+)
+def test_the_time_of_a_training_is_easy_to_read(tmp_path: Path, seconds: float, said: str) -> None:
+    run = write_run(tmp_path / "run", epochs=1)
+    history = pd.read_csv(run / "history.csv").assign(seconds=seconds)
+    history.to_csv(run / "history.csv", index=False)
+    assert f"Trained for 1 epoch in {said}; " in sentences(read_sweep([run]))[1]
+
+
 def test_what_is_heard_is_of_this_evaluation_and_of_the_most_arms(tmp_path: Path) -> None:
     runs = write_sweep(tmp_path / "runs", {"relu": 0.5, "sigmoid": 0.0}, seeds=1, examples=3)
     shutil.rmtree(runs / "sigmoid-0" / "evaluation-test" / "examples" / "2")
@@ -166,12 +177,19 @@ def test_what_is_heard_is_of_this_evaluation_and_of_the_most_arms(tmp_path: Path
 
 def test_the_page_names_each_machine_that_a_run_was_trained_on(tmp_path: Path) -> None:
     runs = write_sweep(tmp_path / "runs", {"relu": 0.0, "sigmoid": 0.0}, seeds=1)
-    parts = [{"commit": "abc", "processor": name, "data": {"store": "demo-1"}} for name in ("Xeon", "EPYC", "Xeon")]
+    machines = [(1, "Xeon", "abc"), (3, "Xeon", "abc"), (5, "EPYC", ""), (9, "Xeon", "abc")]
+    parts = [
+        {"from_epoch": epoch, "commit": commit, "processor": name, "data": {"store": "demo-1"}}
+        for epoch, name, commit in machines
+    ]
     (runs / "relu-0" / "environment.json").write_text(json.dumps(parts))
     report.report([runs], tmp_path / "out")
     origin = pd.read_csv(tmp_path / "out" / "tables" / "origin.csv").set_index("fact")["value"]
-    assert origin["processor"] == "Xeon then EPYC (not recorded by 1 of 2 runs)"
-    assert origin["commit of the training"].startswith("abc (") and origin["store of the corpus"].startswith("demo-1 (")
+    assert origin["processor"] == (
+        "Xeon then EPYC (from epoch 5) then Xeon (from epoch 9) (not recorded by 1 of 2 runs)"
+    )
+    assert origin["commit of the training"].startswith("abc then not recorded (from epoch 5) then abc (from epoch 9) (")
+    assert origin["store of the corpus"].startswith("demo-1 (")
     assert origin["Python"] == "not recorded by any run"
 
 

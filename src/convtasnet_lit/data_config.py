@@ -29,20 +29,19 @@ class RootConfig:
     speaker_depth: int = 1  # corpus=folder: the level of the folders named by speakers
     weight: float = 1.0  # how often each of its speakers is drawn, beside 1 for a speaker of weight 1
 
-    @property
-    def prefix(self) -> str:
-        """What the names of its utterances begin with: `VCTK/wav48/`."""
-        place = printable(Path(self.root).as_posix())
-        return "" if place == "." else f"{place}/"
-
-    def check(self) -> None:
-        """Refuse what cannot be."""
+    def __post_init__(self) -> None:
         place, key = Path(self.root), f"data.roots[{self.root}]"
         below = not place.is_absolute() and ".." not in place.parts
         require(below, f"{key}.root", self.root, "a folder below data.root, such as VCTK/wav48")
         require(self.corpus is not CorpusName.mixed, f"{key}.corpus", self.corpus, "one corpus")
         require(self.speaker_depth >= 1, f"{key}.speaker_depth", self.speaker_depth, "at least 1")
         require(0 < self.weight < inf, f"{key}.weight", self.weight, "above 0, and finite")
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its utterances begin with: `VCTK/wav48/`."""
+        place = printable(Path(self.root).as_posix())
+        return "" if place == "." else f"{place}/"
 
 
 @dataclass
@@ -86,8 +85,6 @@ class DataConfig(Checked):
         require(segment, "data.segment", self.segment, "100ms to 3600s")
         names, allowed = [each.root for each in self.roots], "[{root: FOLDER}, ...] with data=mixed, [] without"
         require((self.corpus is CorpusName.mixed) == bool(names), "data.roots", names, allowed)
-        for each in self.roots:
-            each.check()
         fewest, allowed = self.fewest_speakers, f"0 (always data.num_speakers) or 1 to {self.num_speakers}"
         require(0 <= fewest <= self.num_speakers, "data.fewest_speakers", fewest, allowed)
         size = self.batch_size

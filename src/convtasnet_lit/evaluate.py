@@ -35,7 +35,7 @@ def _run(config: EvaluateConfig, _: Path) -> None:
 
 def _is_of_its_run(report: dict[str, Any], folder: Path) -> bool:
     """Whether an evaluation lies in the folder of the run whose checkpoint it is of."""
-    its_own = Path(report["checkpoint"]).absolute().parents[1] == folder.parent.absolute()
+    its_own = Path(report["checkpoint"]).absolute().parent.parent == folder.parent.absolute()
     return its_own and (folder.parent / ".hydra" / "config.yaml").is_file()
 
 

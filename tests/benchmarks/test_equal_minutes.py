@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from benchmarks import contestants, equal_minutes, recipes, standings
 from convtasnet_lit.comparison.arms import read_sweep
 from convtasnet_lit.comparison.runs import EVALUATION
 from convtasnet_lit.config import Config, Precision, ScheduleConfig, ScheduleName
+from convtasnet_lit.data_config import AugmentConfig, DataConfig
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.run import train
 from convtasnet_lit.weights.pretrained import read_stored
 
@@ -85,11 +88,33 @@ def test_all_are_scored_on_the_same_mixtures_and_compared_in_pairs(
     assert all(f"\n| {name} |" in printed for name in runs)
 
 
+def test_networks_hear_the_noise_and_are_not_asked_for_it(data: DataConfig) -> None:
+    module = MixtureDataModule(data, AugmentConfig(noise_probability=1))
+    heard, asked = [], []
+
+    class Kept(torch.nn.Conv1d):
+        def forward(self, mixture: Tensor) -> Tensor:
+            heard.append(mixture)
+            return super().forward(mixture[:, None])
+
+    def loss(estimates: Tensor, sources: Tensor) -> Tensor:
+        asked.append(sources)
+        return (estimates - sources).square().mean()
+
+    recipe = replace(recipes.recipe_of("ours", "same-size", Config()), batch=2)
+    equal_minutes.train(Kept(1, 2, 1), loss, equal_minutes.batches(module, 2), recipe, 5.0, 1.0)
+    expected = [module.training_mixtures()[0, number] for number in range(2)]
+    torch.testing.assert_close(heard[0], torch.stack([item.mixture for item in expected]))
+    torch.testing.assert_close(asked[0], torch.stack([item.sources for item in expected]))
+
+
 def test_a_run_that_is_there_is_not_repeated(ours: Config, tmp_path: Path) -> None:
     folder = equal_minutes.run(ours, "ours", "recipe", MINUTES, 0, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert equal_minutes.run(ours, "ours", "recipe", MINUTES, 0, tmp_path) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    with pytest.raises(InputError, match=r"ours-recipe-0: .*\[\], not .*data\.segment=1s.*; choose another --out"):
+        equal_minutes.run(ours, "ours", "recipe", MINUTES, 0, tmp_path, ["data.segment=1s"])
 
 
 @pytest.mark.parametrize("system", [name for name, system in recipes.SYSTEMS.items() if system.recipe])

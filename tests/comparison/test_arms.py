@@ -1,5 +1,6 @@
 """Runs are put together by what they are, and what cannot be compared is refused or said."""
 
+import json
 import re
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def test_another_test_list_is_never_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "sigmoid-8", 8, 0.5, (), {"model.mask_activation": "sigmoid"}, test_list=1)
     with pytest.raises(InputError, match=r"sigmoid-. and .*sigmoid-8: one arm on two test lists"):
         read_sweep([tmp_path])
+
+
+def test_scores_under_conditions_are_never_compared_with_clean_ones_and_are_told(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"sigmoid": 0.0, "relu": 0.5})
+    for seed in range(3):
+        report = tmp_path / f"relu-{seed}" / "evaluation-test" / "metrics.json"
+        report.write_text(json.dumps(json.loads(report.read_text()) | {"conditions": ["room"], "target": "dry"}))
+    sweep = read_sweep([tmp_path], "sigmoid")
+    assert not answer(sweep).differences
+    assert any(note.startswith("relu: scored on another test list") for note in sweep.notes)
+    assert sum("relu-" in note and note.endswith("its test mixtures were under room") for note in sweep.notes) == 3
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"target": "reverberant"}))
+    with pytest.raises(InputError, match=r"relu-. and .*relu-2: one arm on two test lists"):
+        read_sweep([tmp_path], "sigmoid")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,23 +129,23 @@ def test_its_store_stands_for_it(data: DataConfig) -> None:
     ("roots", "said"),
     [
         ([], r"data\.roots: \[\] is not allowed; it must be \[{root: FOLDER}, \.\.\.\] with data=mixed"),
-        ([RootConfig("few", weight=0.0)], r"data\.roots\[few\]\.weight: 0\.0 is not allowed; it must be above 0"),
-        ([RootConfig("few", weight=float("nan"))], r"data\.roots\[few\]\.weight: nan is not allowed"),
-        ([RootConfig("few", weight=float("inf"))], r"data\.roots\[few\]\.weight: inf is not allowed"),
-        ([RootConfig("/few")], r"data\.roots\[/few\]\.root: /few is not allowed; it must be a folder below data\.root"),
-        ([RootConfig("a/../..")], r"data\.roots\[a/\.\./\.\.\]\.root: a/\.\./\.\. is not allowed"),
-        ([RootConfig("few", speaker_depth=0)], r"data\.roots\[few\]\.speaker_depth: 0 is not allowed"),
-        ([RootConfig("few", corpus=CorpusName.mixed)], r"data\.roots\[few\]\.corpus: mixed is not allowed"),
-        ([RootConfig("gone")], r"data\.roots: .*/gone is not there"),
-        ([RootConfig("few"), RootConfig("./few/")], r"data\.roots: .*/few and .*/few hold the same recordings"),
-        ([RootConfig("few"), RootConfig(".")], r"data\.roots: .*/few and .* hold the same recordings"),
-        ([RootConfig("few"), RootConfig("few/a")], r"data\.roots: .*/few/a and .*/few hold the same recordings"),
-        ([RootConfig("few", corpus=CorpusName.aishell3)], r"data\.root: .*/few is not an AISHELL-3 tree"),
+        ([{"root": "few", "weight": 0.0}], r"data\.roots\[few\]\.weight: 0\.0 is not allowed; it must be above 0"),
+        ([{"root": "few", "weight": float("nan")}], r"data\.roots\[few\]\.weight: nan is not allowed"),
+        ([{"root": "few", "weight": float("inf")}], r"data\.roots\[few\]\.weight: inf is not allowed"),
+        ([{"root": "/few"}], r"data\.roots\[/few\]\.root: /few is not allowed; it must be a folder below data\.root"),
+        ([{"root": "a/../.."}], r"data\.roots\[a/\.\./\.\.\]\.root: a/\.\./\.\. is not allowed"),
+        ([{"root": "few", "speaker_depth": 0}], r"data\.roots\[few\]\.speaker_depth: 0 is not allowed"),
+        ([{"root": "few", "corpus": CorpusName.mixed}], r"data\.roots\[few\]\.corpus: mixed is not allowed"),
+        ([{"root": "gone"}], r"data\.roots: .*/gone is not there"),
+        ([{"root": "few"}, {"root": "./few/"}], r"data\.roots: .*/few and .*/few hold the same recordings"),
+        ([{"root": "few"}, {"root": "."}], r"data\.roots: .*/few and .* hold the same recordings"),
+        ([{"root": "few"}, {"root": "few/a"}], r"data\.roots: .*/few/a and .*/few hold the same recordings"),
+        ([{"root": "few", "corpus": CorpusName.aishell3}], r"data\.root: .*/few is not an AISHELL-3 tree"),
     ],
 )
-def test_what_cannot_be_is_one_line(data: DataConfig, roots: list[RootConfig], said: str) -> None:
+def test_what_cannot_be_is_one_line(data: DataConfig, roots: list[dict[str, Any]], said: str) -> None:
     with pytest.raises(InputError, match=f"^{said}") as refusal:
-        prepare_corpus(replace(data, roots=roots))
+        prepare_corpus(replace(data, roots=[RootConfig(**root) for root in roots]))
     assert "\n" not in str(refusal.value)
     assert not Path(data.store).exists()
 

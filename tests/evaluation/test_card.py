@@ -88,6 +88,15 @@ def test_scores_of_other_weights_are_left_out(config: Config, tmp_path: Path) ->
     assert "## Results" not in card_of(moved)
 
 
+def test_scores_under_conditions_are_left_out(config: Config, tmp_path: Path) -> None:
+    run = write_run(config, tmp_path / "run")
+    path = write_scores(run, "demo")
+    report = json.loads(path.read_text())
+    for conditions, shown in (([], True), (["room"], False)):
+        path.write_text(json.dumps(report | {"conditions": conditions}))
+        assert ("## Results" in card_of(run)) == shown
+
+
 def test_a_checkpoint_in_the_middle_of_an_epoch_has_no_scores_of_that_epoch(config: Config, tmp_path: Path) -> None:
     run = write_run(config, tmp_path / "run", batches_done=3)
     assert "| checkpoint |" not in card_of(run)

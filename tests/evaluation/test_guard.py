@@ -11,9 +11,9 @@ import soundfile
 
 from convtasnet_lit.config import Config, DataOverrides, Split
 from convtasnet_lit.dashboards import results
-from convtasnet_lit.data_config import CorpusName, RootConfig
+from convtasnet_lit.data_config import CorpusName, RootConfig, Target
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.evaluate import _show_wandb
+from convtasnet_lit.evaluate import _is_of_its_run, _show_wandb
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.run import train
@@ -150,6 +150,14 @@ def test_a_store_that_a_file_names_or_that_is_for_reading_only_stays_as_it_is(
     MixtureDataModule(replace(config.data, test_mixtures=17)).check()
 
 
+def test_a_network_is_asked_for_what_it_was_trained_to_give(config: Config, tmp_path: Path) -> None:
+    run = write_run(replace(config, data=replace(config.data, target=Target.dry)), tmp_path / "run")
+    elsewhere = DataOverrides(corpus="voices", root=str(tmp_path))
+    for stored in (read_stored(run), published(run)):
+        assert evaluated_data(elsewhere, stored).data.target is Target.dry
+        assert evaluated_data(replace(elsewhere, target="reverberant"), stored).data.target is Target.reverberant
+
+
 def test_what_is_asked_for_is_made(config: Config, corpus: Path, tmp_path: Path) -> None:
     run = write_run(replace(config, data=replace(config.data, store=str(tmp_path / "gone"))), tmp_path / "run")
     with pytest.raises(InputError, match=rf"^data\.(root|store): .*{tmp_path / 'gone'}"):
@@ -164,6 +172,11 @@ def test_scores_are_written_into_a_run_and_nowhere_else_above_a_file(config: Con
     alone = tmp_path / "somebody.ckpt"
     shutil.copy(run / "checkpoints" / "best.ckpt", alone)
     assert output_folder(read_stored(alone), str(alone), Split.test) == Path("evaluation-somebody-test")
+
+
+def test_a_network_at_the_root_of_a_disk_is_of_no_run(tmp_path: Path) -> None:
+    assert not _is_of_its_run({"checkpoint": "/model"}, tmp_path / "evaluation-model-test")
+    assert not _is_of_its_run({"checkpoint": "/"}, tmp_path / "evaluation-test")
 
 
 def test_a_run_of_somebody_else_reads_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -350,6 +350,15 @@ def test_clicks_dc_and_constants_come_back_finite_and_no_louder(rate: int) -> No
         assert np.square(estimates.sum(0)).sum() <= 1.1 * np.square(signal).sum()  # a projection is no longer
 
 
+def test_what_is_said_of_a_pipe_names_no_folder(caplog: pytest.LogCaptureFixture) -> None:
+    recording = BytesIO()
+    soundfile.write(recording, np.zeros(8000), 8000, format="WAV")
+    recording.seek(0)
+    separate_pipe(Separator(Split(), 8000), recording, BytesIO())
+    (line,) = caplog.messages
+    assert line.startswith("standard input: its speakers are silent")
+
+
 def test_a_pipe_gets_a_wav_where_the_format_cannot_hold_the_speakers() -> None:
     recording, joined = BytesIO(), BytesIO()
     soundfile.write(recording, tones(8000).sum(0), 8000, "GSM610", format="WAV")

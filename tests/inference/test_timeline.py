@@ -65,6 +65,14 @@ def test_a_recording_shorter_than_a_frame_holds_nobody(tmp_path: Path) -> None:
     assert track_turns(write(tmp_path, 8000, np.full(100, 0.1), np.zeros(100))) == [[], []]
 
 
+@pytest.mark.parametrize("frames", range(6))
+def test_a_recording_of_a_few_frames_is_one_turn_if_a_turn_can_be_so_short(frames: int) -> None:
+    energies = np.full((2, frames), 0.01)
+    assert find_turns(energies) == [[], []]
+    turns = [(0, frames)] if frames else []
+    assert find_turns(energies, frame_seconds=0.5) == [turns, turns]
+
+
 def test_short_breaks_are_bridged_and_short_sounds_left_out() -> None:
     frames = np.zeros((1, 300))
     for begin, end in ((20, 60), (70, 100), (120, 160), (200, 205)):  # breaks of 10, 20, 40 frames; a sound of 5

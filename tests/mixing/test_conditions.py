@@ -165,7 +165,8 @@ def test_the_target_is_the_reverberant_or_the_dry_speech_of_the_same_mixture(dat
     for reverberant, direct, clean in zip(wet, dry, training(data, count=12), strict=True):
         torch.testing.assert_close(direct.mixture, reverberant.mixture, atol=1e-6, rtol=0)
         assert not rest(reverberant).any()
-        torch.testing.assert_close(decibels(reverberant.sources), decibels(clean.sources), atol=1e-3, rtol=0)
+        lost = decibels(clean.sources) - decibels(reverberant.sources)  # what rings after the end
+        assert lost.min() > -1e-3 and lost.max() < 1
         for one, before in zip(direct.sources, clean.sources, strict=True):
             likeness = correlate(one, before, "full", "fft") / (one.norm() * before.norm()).item()
             assert likeness.max() > 0.93  # the same, later

@@ -138,7 +138,7 @@ def test_absent_sources_are_exact_zeros_after_the_others(data: DataConfig) -> No
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_fewer_speakers_and_hours_are_all_that_training_hears(data: DataConfig, workers: int) -> None:
-    quota, heard = 3000, Counter[str]()
+    quota, heard = 9000, Counter[str]()
     less = replace(data, train_speakers=4, train_hours=4 * quota / 8000 / 3600, segment="250ms", num_workers=workers)
     module, whole = MixtureDataModule(less), MixtureDataModule(data)
     corpus, state = whole.corpus, module.training_mixtures()
@@ -175,7 +175,8 @@ def test_each_seed_draws_other_training_speakers(data: DataConfig) -> None:
     ("less", "message"),
     [
         ({"train_speakers": 99}, r"train_speakers: 99, but the training set has 6 such"),
-        ({"train_speakers": 1}, r"num_speakers: 2, but train has 1"),
+        ({"train_speakers": 1}, r"num_speakers: 2, but train has 1 speakers; see data\.train_speakers$"),
+        ({"train_hours": 1e-8}, r"^data\.train_hours: 1e-08 is not allowed; it must be at least 0\.00167, a second"),
         (
             {"train_speakers": 4, "train_hours": 1.0},
             r"train_speakers: 4 with 900\.0 s of speech each \(data\.train_hours\), but .* 0 such",

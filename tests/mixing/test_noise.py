@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from convtasnet_lit.corpus.noises import prepare_noise
+from convtasnet_lit.corpus.noises import prepare_noise, scan
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.data_config import AugmentConfig, DataConfig
 from convtasnet_lit.errors import InputError
@@ -81,7 +81,7 @@ def test_babble_is_of_three_or_more_training_speakers_who_do_not_speak(data: Dat
 
 
 def test_babble_keeps_to_the_hours_of_training(data: DataConfig) -> None:
-    less = replace(data, train_speakers=5, train_hours=5 * 3000 / 8000 / 3600)
+    less = replace(data, train_speakers=5, train_hours=5 * 9000 / 8000 / 3600)
     noises = MixtureDataModule(less, AugmentConfig(noise_probability=1)).training_mixtures().conditions.noises
     assert noises is not None
     store = Listening.open(noises.store.folder)
@@ -135,6 +135,19 @@ def test_ones_own_noise_is_half_of_all_and_some_of_it_is_kept_for_the_test(data:
     changed = MixtureDataModule(replace(noisy, noise_root=str(write_noise(tmp_path / "more", 11))), module.augment)
     assert changed._utterances != module._utterances  # such a run cannot go on with the other noise
     assert MixtureDataModule(replace(noisy, noise_root=""))._utterances == MixtureDataModule(noisy)._utterances
+
+
+def test_which_files_are_kept_for_the_test_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    for count in (2, 3, 60):
+        write_noise(tmp_path / f"{count}", count)
+    kept = {count: [item.utterance for item in scan(tmp_path / f"{count}") if item.part] for count in (2, 3, 60)}
+    assert 0 < len(kept[2]) < 2 and 0 < len(kept[3]) < 3
+    assert 6 <= len(kept[60]) <= 20
+    for item in [item for item in scan(tmp_path / "60") if not item.part][5:]:
+        item.path.unlink()
+    left = scan(tmp_path / "60")
+    assert len(left) == len(kept[60]) + 5
+    assert [item.utterance for item in left if item.part] == kept[60]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_the_direct_sound_is_the_beginning_of_the_whole() -> None:
 
 def test_speech_keeps_its_level_and_its_direct_sound_lies_where_it_is_in_the_mixture() -> None:
     source = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    source[8000:] = 0  # where the room rings
     heard = response(16_000, 0, 7, 2)
     whole, direct = heard_in(source, heard)
     assert len(whole) == len(direct) == len(source)
@@ -109,6 +110,18 @@ def test_speech_keeps_its_level_and_its_direct_sound_lies_where_it_is_in_the_mix
     assert correlate(whole, direct, "full", "fft").argmax() == len(source) - 1  # no lag
     lag = int(correlate(direct, source, "full", "fft").argmax()) - (len(source) - 1)
     assert 0.5 / SPEED_OF_SOUND * 16_000 - 1 <= lag <= 3 / SPEED_OF_SOUND * 16_000 + 1
+
+
+@pytest.mark.parametrize("floor", [0.0, 1 / 32_768])
+def test_a_sound_whose_echoes_come_after_the_end_raises_nothing(floor: float) -> None:
+    source = (floor * np.random.default_rng(0).standard_normal(16_000)).astype(np.float32)
+    source[-8:] = 0.1
+    heard = response(8000, 0, 0, 0)
+    whole, _ = heard_in(source, heard)
+    complete = np.convolve(source, heard.whole)
+    gain = np.linalg.norm(source) / np.linalg.norm(complete)
+    np.testing.assert_allclose(whole, gain * complete[: len(source)], atol=1e-6)
+    assert np.dot(whole, whole) <= np.dot(source, source)
 
 
 def test_it_is_the_response_of_pyroomacoustics() -> None:

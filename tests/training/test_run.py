@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from lightning import Trainer
 
@@ -357,6 +358,31 @@ def test_a_run_goes_on_from_the_store_alone_but_not_with_other_recordings(
     moved = store.rename(tmp_path / "elsewhere")
     train(replace(longer, resume=True, data=replace(data, root=str(moved))), tmp_path / "run")
     assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_run_goes_on_where_its_noise_was_moved_to_but_not_with_other_noise(config: Config, tmp_path: Path) -> None:
+    noisy = replace(config, augment=replace(config.augment, noise_probability=1.0))
+    for seed, (name, length) in enumerate({"here": 8000, "other": 8000, "longer": 9000}.items()):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            samples = np.random.default_rng([number, seed]).normal(0, 0.1, length)
+            soundfile.write(tmp_path / name / f"{number}.wav", samples, 8000)
+
+    def longer(place: str) -> Config:
+        data = replace(config.data, noise_root=place and str(tmp_path / place), store=str(tmp_path / "store"))
+        return replace(noisy, resume=True, data=data, trainer=replace(config.trainer, max_epochs=3))
+
+    train(replace(longer("here"), resume=False, trainer=config.trainer), tmp_path / "run")
+    (tmp_path / "here").rename(tmp_path / "there")
+    for place, said in (
+        ("", "does not hold the"),
+        ("longer", "does not hold the"),
+        ("other", "is not what .* was made of"),
+    ):
+        with pytest.raises(InputError, match=rf"data\.noise_root: .*{said}"):
+            train(longer(place), tmp_path / "run")
+    train(longer("there"), tmp_path / "run")
+    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == 3
 
 
 def test_the_best_checkpoint_is_the_one_with_the_lowest_validation_loss(config: Config, tmp_path: Path) -> None:

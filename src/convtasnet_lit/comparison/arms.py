@@ -187,10 +187,12 @@ def _mixtures_of(arm: Sequence[Run], kept: Mapping[str, pd.Index]) -> pd.Index:
 
 
 def _notes(arms: Sequence[Arm]) -> list[str]:
-    notes = [note for arm in arms for run in arm.runs for note in _notes_of(run)]
-    several = sum(len(arm.runs) for arm in arms) > 1
+    runs = [run for arm in arms for run in arm.runs]
+    notes = [note for run in runs for note in _notes_of(run)]
+    if any(len(run.history) for run in runs):  # else nobody looks for a curve
+        notes += [f"{run.folder}: no history.csv, so no learning curve" for run in runs if not len(run.history)]
     for arm in arms:
-        if several and len(arm.scored) == 1:
+        if len(runs) > 1 and len(arm.scored) == 1:
             notes.append(f"{arm.name}: one seed; it has no interval, as nothing shows the spread over seeds")
         if arm.scored and arm.test_list != arms[0].test_list:
             lists = f"{arm.test_list}, not {arms[0].test_list}"
@@ -199,7 +201,9 @@ def _notes(arms: Sequence[Arm]) -> list[str]:
 
 
 def _notes_of(run: Run) -> list[str]:
-    notes = [] if len(run.history) else [f"{run.folder}: no history.csv, so no learning curve"]
+    notes = []
+    if run.conditions:
+        notes.append(f"{run.folder}: its test mixtures were under {', '.join(run.conditions)}")
     if not run.evaluation:
         notes.append(f"{run.folder}: not evaluated; python -m convtasnet_lit.evaluate checkpoint={run.folder}")
     elif run.scores.empty:

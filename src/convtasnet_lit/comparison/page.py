@@ -1,8 +1,9 @@
 """The report as files: one page that needs nothing else, and its figures and tables to be used elsewhere."""
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,9 @@ def _origin(sweep: Sweep) -> pd.DataFrame:
     runs = [run for arm in sweep.arms for run in arm.runs]
     facts: dict[str, list[str]] = {
         "corpus": [f"{run.settings.get('data.corpus')} at {run.settings.get('data.sample_rate')} Hz" for run in runs],
-        "hash of the test list's recordings and levels": [run.test_list if len(run.scores) else "" for run in runs],
+        "hash of the test list's recordings, levels and conditions": [
+            run.test_list if len(run.scores) else "" for run in runs
+        ],
         "list written by evaluation": [str(run.evaluation.get("mixture_list", "")) for run in runs],
     }
     facts |= {fact: [_of_parts(run, *keys) for run in runs] for fact, keys in RECORDED.items()}
@@ -140,10 +143,18 @@ def _origin(sweep: Sweep) -> pd.DataFrame:
 
 def _of_parts(run: Run, *keys: str) -> str:
     """What a run recorded under nested keys; where it went on elsewhere, all values in their order."""
-    values: list[Any] = list(run.environment)
+    told = [(_recorded(part, keys) or "not recorded", part.get("from_epoch")) for part in run.environment]
+    changes = [next(equal) for _, equal in groupby(told, lambda each: each[0])]  # the first of equal neighbours
+    if [value for value, _ in changes] == ["not recorded"]:
+        return ""
+    later = [f" then {value} (from epoch {epoch})" for value, epoch in changes[1:]]
+    return "".join([value for value, _ in changes[:1]] + later)
+
+
+def _recorded(part: Any, keys: Sequence[str]) -> str:
     for key in keys:
-        values = [value[key] for value in values if isinstance(value, dict) and key in value]
-    return " then ".join(dict.fromkeys(str(value) for value in values if value != ""))
+        part = part.get(key, "") if isinstance(part, dict) else ""
+    return str(part)
 
 
 def _joined(values: list[str]) -> str:

@@ -49,9 +49,16 @@ class Run:
 
     @cached_property
     def test_list(self) -> str:
-        """A hash of which utterances were mixed, and at which levels."""
-        columns = self.scores.filter(regex="^(samples|sha256_|level_db_)")
-        return sha256(columns.to_csv().encode()).hexdigest()[:12]
+        """A hash of which utterances were mixed, at which levels, and what the mixtures were put into."""
+        columns, met = self.scores.filter(regex="^(samples|sha256_|level_db_)"), self.conditions
+        target = self.evaluation.get("target") if "room" in met else ""
+        text = columns.to_csv() + (f"{met} {target}" if met else "")
+        return sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def conditions(self) -> list[str]:
+        """What the test mixtures were put into; empty for clean ones."""
+        return [str(condition) for condition in self.evaluation.get("conditions") or ()]
 
 
 def read_run(folder: Path) -> Run:

@@ -69,6 +69,6 @@ def tables(answers: Answers) -> dict[str, pd.DataFrame]:
 
 def _training(run: Run) -> str:
     minutes, epochs, evaluated = run.history["seconds"].sum() / 60, len(run.history), run.evaluation.get("epoch")
-    time = f"{minutes:.2g} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"
+    time = f"{minutes:.2g} minutes" if minutes < 99 else f"{minutes / 60:.1f} hours"
     text = f"Trained for {epochs} epoch{'s' * (epochs != 1)} in {time}"
     return text if evaluated is None else f"{text}; the network of epoch {evaluated + 1} was evaluated"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convtasnet_lit.corpus.changed import refuse_changed
 from convtasnet_lit.corpus.folder import SUFFIXES
 from convtasnet_lit.corpus.preparing import prepare_store, store_folder
 from convtasnet_lit.corpus.recording import UNKNOWN, Recording
@@ -13,7 +14,7 @@ from convtasnet_lit.data_config import DataConfig
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import find_audio, printable
 
-KEPT = 0.2  # of the recordings, for validation and test; at least one
+KEPT = 0.2  # of the recordings, for validation and test; at least one, and at least one is trained on
 
 
 def prepare_noise(data: DataConfig, may_prepare: bool = True) -> Store:
@@ -24,7 +25,7 @@ def prepare_noise(data: DataConfig, may_prepare: bool = True) -> Store:
         may_prepare: Whether a store may be written.
 
     Raises:
-        InputError: There are fewer than two, or they cannot be used.
+        InputError: There are fewer than two, they cannot be used, or they are not what they were.
     """
     root, stores = Path(data.noise_root), Path(data.store)
     recordings = scan(root)
@@ -32,6 +33,7 @@ def prepare_noise(data: DataConfig, may_prepare: bool = True) -> Store:
         raise InputError(f"data.noise_root: {root} is not prepared in {stores}; name data.root and data.store, too")
     try:
         store = prepare_store(recordings, root, stores, "noise", data.sample_rate)
+        refuse_changed(store, recordings, root)
     except InputError as error:
         raise InputError(str(error).replace("data.root", "data.noise_root", 1)) from error
     if not (kept_rows(store, True) and kept_rows(store, False)):
@@ -40,7 +42,9 @@ def prepare_noise(data: DataConfig, may_prepare: bool = True) -> Store:
 
 
 def scan(root: Path) -> list[Recording]:
-    """List the recordings of noise anywhere below a folder; a hash of their names says which are kept.
+    """List the recordings of noise anywhere below a folder; a hash of its name says whether one is kept.
+
+    So the others of a folder may come and go: none that was trained on is tested on later.
 
     Args:
         root: The folder.
@@ -52,8 +56,9 @@ def scan(root: Path) -> list[Recording]:
     if len(names) < 2:
         kinds = ", ".join(SUFFIXES)
         raise InputError(f"data.noise_root: {len(names)} {kinds} files are below {root}; it must be two or more")
-    drawn = sorted(names, key=lambda path: sha256(names[path].encode()).hexdigest())
-    kept = set(drawn[: max(1, round(KEPT * len(drawn)))])
+    places = {path: int(sha256(name.encode()).hexdigest(), 16) / 16**64 for path, name in names.items()}  # in [0, 1)
+    below = sum(place < KEPT for place in places.values())
+    kept = set(sorted(names, key=places.__getitem__)[: min(max(1, below), len(names) - 1)])
     return [Recording(path, name, "", UNKNOWN, "test" if path in kept else "") for path, name in names.items()]
 
 

@@ -155,13 +155,17 @@ def _progress(stored: StoredNetwork) -> dict[str, str]:
 
 
 def _test_scores(stored: StoredNetwork) -> Mapping[str, Any] | None:
-    """Those of these very weights: another checkpoint of the run, or an older one of its name, may have been scored."""
+    """Those of these very weights on clean mixtures.
+
+    Another checkpoint of the run, an older one of its name, or one under conditions may have been scored.
+    """
     path = stored.run and stored.run / "evaluation-test" / "metrics.json"
     if path is None or not path.is_file():
         return None
     try:
         report: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return report if report.get("weights") == stored.digest and report["scores"]["all"] else None
+        plain = report.get("weights") == stored.digest and not report.get("conditions")
+        return report if plain and report["scores"]["all"] else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not as convtasnet_lit.evaluate writes it, perhaps cut short") from error
 

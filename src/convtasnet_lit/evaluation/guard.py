@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convtasnet_lit.config import DataOverrides, PrepareConfig, Split, plain, typed
 from convtasnet_lit.corpus.marks import marks_of
-from convtasnet_lit.data_config import Condition, CorpusName
+from convtasnet_lit.data_config import Condition
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.weights.stored import StoredNetwork
@@ -24,7 +25,7 @@ def evaluated_data(
 
     Args:
         overrides: What was asked for, None elsewhere.
-        stored: The network, whose rate, number of speakers and normalization are kept.
+        stored: The network, whose rate, number of speakers and normalization are kept, and its target unless asked.
         conditions: What the mixtures are put into.
 
     Raises:
@@ -34,8 +35,11 @@ def evaluated_data(
     asked = {key: value for key, value in plain(overrides).items() if value is not None}
     if stored.config is None and "corpus" not in asked:
         raise InputError(f"data: {stored.file} holds no settings of a training; give a corpus such as data=voices")
-    mixed = {"fewest_speakers": stored.fewest_speakers} if stored.fewest_speakers < stored.num_sources else {}
-    base = mixed if stored.config is None or "corpus" in asked else {**stored.config["data"], "download": False}
+    base: dict[str, Any] = {"target": stored.target}
+    if stored.fewest_speakers < stored.num_sources:
+        base["fewest_speakers"] = stored.fewest_speakers
+    if stored.config is not None and "corpus" not in asked:
+        base = {**stored.config["data"], "download": False}
     kept = {"num_speakers": stored.num_sources, "sample_rate": stored.sample_rate, "normalize": stored.normalized}
     for key, value in kept.items():
         if asked.get(key, value) != value:
@@ -88,8 +92,7 @@ def _same_names(data: MixtureDataModule, stored: StoredNetwork) -> bool:
     now = plain(data.data)
     then = {} if stored.config is None else {"roots": [], **stored.config["data"]}
     same_root = all(then.get(key) == now[key] for key in ("root", "roots"))
-    own = stored.corpus in (CorpusName.folder.name, CorpusName.mixed.name)
-    return same_root or (not stored.recordings and not own)
+    return same_root or (not stored.recordings and not stored.of_own_corpus)
 
 
 def output_folder(stored: StoredNetwork, checkpoint: str, split: Split, conditions: Sequence[Condition] = ()) -> Path:

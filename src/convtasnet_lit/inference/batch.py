@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,14 +75,11 @@ def separate_pipe(
     Raises:
         InputError: It cannot be read.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path, joined = Path(folder, "standard input"), Path(folder, "standard output")
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):  # so that messages name the files without a folder
+        path, joined = Path("standard input"), Path("standard output")
         with path.open("wb") as file:
             shutil.copyfileobj(source, file)
-        try:
-            separator.write_separated(AudioInput(path, channel), [joined], like=like)
-        except InputError as error:
-            raise InputError(str(error).replace(f"{folder}/", "")) from error
+        separator.write_separated(AudioInput(path, channel), [joined], like=like)
         with joined.open("rb") as file:
             shutil.copyfileobj(file, target)
         target.flush()

@@ -87,7 +87,9 @@ def find_turns(energies: np.ndarray, frame_seconds: float = FRAME_SECONDS) -> li
     level = np.square(together).sum() / max(together.sum(), 1e-30)
     if level < 10 ** (SILENT_DB / 10):
         return [[] for _ in energies]
-    smooth = np.stack([np.convolve(track, np.ones(COMPARED_FRAMES), "same") for track in energies])
+    beside = COMPARED_FRAMES // 2  # on each side; cut by hand, as "same" gives at least COMPARED_FRAMES values
+    sums = np.stack([np.convolve(track, np.ones(COMPARED_FRAMES)) for track in energies])
+    smooth = sums[:, beside : sums.shape[1] - beside]
     audible = smooth > 10 ** (MASKED_DB / 10) * smooth.max(0)
     begins, lasts = (audible & (energies > 10 ** (decibels / 10) * level) for decibels in (BEGINS_DB, LASTS_DB))
     bridged, least = round(BRIDGED_SECONDS / frame_seconds), round(LEAST_SECONDS / frame_seconds)

@@ -1,6 +1,6 @@
 """From clean speech to what a microphone records: turns, a room, noise, a band, a codec."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,8 @@ from convtasnet_lit.mixing.transforms import silence_beyond
 
 SNR_DB = (5.0, 25.0)  # of all speech over the noise
 OVERLAP = (0.2, 1.0)  # the share of a mixture in which all speak
+
+_Step = Callable[[np.ndarray, tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class Conditions:
             The sources as they are asked for, and one more part: what else is heard; (sources + 1, samples).
         """
         parts = np.concatenate([sources, np.zeros_like(sources[:1])])
-        steps = {
+        steps: dict[Condition, _Step] = {
             Condition.overlap: self._overlap,
             Condition.room: self._room,
             Condition.noise: self._noise,
-            Condition.band: self._band,
-            Condition.codec: self._codec,
+            Condition.band: lambda parts, _, rng: limit_band(parts, rng, self.sample_rate),
+            Condition.codec: lambda parts, _, rng: code(parts, rng, self.sample_rate),
         }
         for condition in Condition:
             if chance := self.chances.get(condition, 0.0):
@@ -92,12 +94,6 @@ class Conditions:
         if energy := np.dot(noise, noise):  # a recording may hold digital silence
             parts[-1] += np.float32(np.sqrt(np.dot(speech, speech) / energy) * 10 ** (-snr / 20)) * noise
         return parts
-
-    def _band(self, parts: np.ndarray, rows: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        return limit_band(parts, rng, self.sample_rate)
-
-    def _codec(self, parts: np.ndarray, rows: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        return code(parts, rng, self.sample_rate)
 
     def described(self) -> dict[str, str]:
         """Say what a fixed list was put into, as columns of its table; nothing of a clean one."""

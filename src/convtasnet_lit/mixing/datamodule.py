@@ -18,7 +18,7 @@ from convtasnet_lit.corpus.noises import prepare_noise
 from convtasnet_lit.corpus.prepared import PreparedCorpus, prepare_corpus
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.data_config import AugmentConfig, Condition, DataConfig, LengthMode, PairBalance, Target
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.conditions import Conditions
 from convtasnet_lit.mixing.dataset import EpochSampler, FixedMixtures, Mixture, TrainingMixtures
@@ -93,8 +93,10 @@ class MixtureDataModule(LightningDataModule):
     @property
     def _quota(self) -> int:
         """Samples of each training speaker; 0 means all."""
-        speakers = self.data.train_speakers or len(self.corpus.splits.train)
-        return round(self.data.train_hours * 3600 * self.data.sample_rate / speakers)
+        hours, speakers = self.data.train_hours, self.data.train_speakers or len(self.corpus.splits.train)
+        allowed = f"at least {speakers / 3600:.3g}, a second for each of {speakers} speakers, or 0 for all"
+        require(hours == 0 or hours * 3600 >= speakers, "data.train_hours", hours, allowed)
+        return round(hours * 3600 * self.data.sample_rate / speakers)
 
     def training_mixtures(self) -> TrainingMixtures:
         """The mixtures drawn on the fly."""
@@ -201,9 +203,10 @@ class MixtureDataModule(LightningDataModule):
             InputError: It was trained on other recordings, wherever they lie.
         """
         if state_dict.get("utterances") != self._utterances:
+            noise = f", or data.noise_root: {self.data.noise_root!r}," if self.augment.noise_probability else ""
             raise InputError(
-                f"data.root: {self.data.root} does not hold the training and validation utterances that this run began "
-                "with, or it began with an earlier version of convtasnet_lit; choose another name=..."
+                f"data.root: {self.data.root}{noise} does not hold the training and validation utterances that this "
+                "run began with, or it began with an earlier version of convtasnet_lit; choose another name=..."
             )
         self._epoch, self._batches_done = state_dict["epoch"], state_dict["batches_done"]
 
@@ -224,7 +227,8 @@ class MixtureDataModule(LightningDataModule):
             speakers = speakers.limited(self._quota)
         known, wanted = len(speakers.genders), self.data.num_speakers
         if known < wanted:
-            key = "max_speakers" if split is Split.train else f"{split.name}_fraction or _speakers"
+            train = "train_speakers" if self.data.train_speakers else "max_speakers"
+            key = train if split is Split.train else f"{split.name}_fraction or _speakers"
             raise InputError(f"data.num_speakers: {wanted}, but {split.name} has {known} speakers; see data.{key}")
         balanced = self.data.pair_balance is PairBalance.equal
         return Draw(speakers, wanted, self.data.level_range_db, balanced, self.data.fewest_speakers)

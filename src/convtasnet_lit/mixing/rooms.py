@@ -145,15 +145,15 @@ def _placed(here: Room, rng: np.random.Generator) -> np.ndarray:
 
 
 def heard_in(source: np.ndarray, heard: Response) -> tuple[np.ndarray, np.ndarray]:
-    """Let a source sound in a room, where it is as loud as it was without one.
+    """Let a source sound in a room, where it is as loud as it was without one, counted with what rings after its end.
 
     Args:
         source: (samples,), not silent.
         heard: The response.
 
     Returns:
-        What is heard of it, and its direct sound alone at the level it has in it; (samples,) each.
+        What is heard of it until its end, and its direct sound alone at the level it has in it; (samples,) each.
     """
-    whole, direct = (oaconvolve(source, each)[: len(source)] for each in heard)
+    whole, direct = (oaconvolve(source, each) for each in heard)
     gain = np.sqrt(np.dot(source, source) / np.dot(whole, whole))
-    return gain * whole, gain * direct
+    return gain * whole[: len(source)], gain * direct[: len(source)]

@@ -31,6 +31,7 @@ _KEYS = {
     "corpus": str,
     "speakers": list,
     "recordings": str,
+    "target": str,
 }
 
 
@@ -44,7 +45,6 @@ def write_published(stored: StoredNetwork, folder: Path) -> None:
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
-    named = stored.corpus != "folder"  # whose speakers may be anybody
     values = {
         "format": FORMAT,
         "convtasnet_lit": __version__,
@@ -55,8 +55,9 @@ def write_published(stored: StoredNetwork, folder: Path) -> None:
         "normalized": stored.normalized,
         "network": dict(stored.arguments),
         "corpus": stored.corpus,
-        "speakers": list(stored.speakers) if named else [],
+        "speakers": [] if stored.of_own_corpus else list(stored.speakers),
         "recordings": " ".join(stored.recordings),  # on one line
+        "target": stored.target,
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / WEIGHTS).write_bytes(stored.serialized())  # save_file would let no other user read it
@@ -90,6 +91,7 @@ def read_published(folder: Path) -> StoredNetwork:
         values["corpus"],
         tuple(map(str, values["speakers"])),
         tuple(values["recordings"].split()),
+        values["target"],
     )
 
 
@@ -184,7 +186,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not written by convtasnet_lit.publish: it has no format")
     if values["format"] != FORMAT:
         raise InputError(f"{path}: of format {values['format']}; this version of convtasnet_lit reads {FORMAT}")
-    values.setdefault("recordings", "")  # versions before 0.2 did not write them
+    values = {"recordings": "", "target": "reverberant"} | values  # versions before 0.2 did not write them
     for key, kind in _KEYS.items():
         if not isinstance(values.get(key), kind):
             raise InputError(f"{path}: {key}: {values.get(key)!r} is not allowed; it must be of type {kind.__name__}")

@@ -31,11 +31,12 @@ class StoredNetwork:
         corpus: What it was trained on; empty where the file does not say.
         speakers: Those it met in training and validation, as far as the file says.
         recordings: Marks of some of their recordings (`corpus.marks`), as far as the file says.
+        target: What it gives back of speakers in a room: `reverberant` or `dry`.
         config: The whole configuration of the training; empty but for our own checkpoints.
         epoch: The epoch of the training, from 0; None but for our own checkpoints at the end of an epoch.
 
     Raises:
-        InputError: The rate or a number of speakers is none that audio can have.
+        InputError: The rate or a number of speakers is none that audio can have, or there is no such target.
     """
 
     file: Path
@@ -49,6 +50,7 @@ class StoredNetwork:
     corpus: str = ""
     speakers: tuple[str, ...] = ()
     recordings: tuple[str, ...] = ()
+    target: str = "reverberant"
     config: Mapping[str, Any] | None = None
     epoch: int | None = None
 
@@ -61,6 +63,12 @@ class StoredNetwork:
             value = getattr(self, key)  # True is an int, too
             whole = type(value) is int and low <= value <= high
             require(whole, f"{self.file}: {key}", repr(value), f"a whole number from {low} to {high}")
+        require(self.target in ("reverberant", "dry"), f"{self.file}: target", repr(self.target), "reverberant or dry")
+
+    @property
+    def of_own_corpus(self) -> bool:
+        """Whether it was trained on somebody's own recordings, whose speakers' names say nothing elsewhere."""
+        return self.corpus in ("folder", "mixed")
 
     @property
     def run(self) -> Path | None:
