@@ -117,6 +117,8 @@ def test_arms_that_differ_in_a_number_are_drawn_by_it(tmp_path: Path) -> None:
     report.report([tmp_path / "40-0", tmp_path / "40-1", tmp_path / "5-0", tmp_path / "5-1"], tmp_path / "two")
     assert not (tmp_path / "two" / "figures" / "number.svg").exists()
     report.report([tmp_path], tmp_path / "out", "train_speakers=40")
+    arms = pd.read_csv(tmp_path / "out" / "tables" / "arms.csv")["arm"]
+    assert arms.tolist() == [f"train_speakers={number}" for number in (40, 5, 640)]  # the baseline, then by number
     svg = (tmp_path / "out" / "figures" / "number.svg").read_text()
     at = {number: float(x) for x, number in re.findall(r'x="([\d.]+)"[^>]*>(5|40|640)</text>', svg)}
     assert (at["40"] - at["5"]) / (at["640"] - at["40"]) == pytest.approx(

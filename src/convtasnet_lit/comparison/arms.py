@@ -123,7 +123,8 @@ def read_sweep(folders: Sequence[Path], baseline: str = "") -> Sweep:
     names = [arm.name for arm in made]
     first = baseline or ("baseline" if "baseline" in names else names[0])
     require(first in names, "--baseline", first, f"one of the arms: {', '.join(names)}")
-    made.sort(key=lambda arm: arm.name != first)
+    key = Sweep(tuple(made), ()).number
+    made.sort(key=lambda arm: (arm.name != first, float(arm.runs[0].settings[key]) if key else 0.0))
     if not made[0].scored:
         advice = f"python -m convtasnet_lit.evaluate checkpoint={made[0].runs[0].folder}"
         raise InputError(f"{first}: no run of the baseline has scores; another --baseline, or first {advice}")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from convtasnet_lit.comparison.answers import GROUPS, Answers
 from convtasnet_lit.comparison.single import by_group
@@ -102,9 +103,11 @@ def _number(answers: Answers, figure: Figure) -> None:
     arms = sorted(answers.sweep.scored, key=lambda arm: float(arm.runs[0].settings[key]))
     numbers = [float(arm.runs[0].settings[key]) for arm in arms]
     found = [answers.means[arm.name] for arm in arms]
+    beside = axis.transData + ScaledTranslation(0.07, 0, figure.dpi_scale_trans)  # the interval would hide the dots
     for number, one in zip(numbers, found, strict=True):
         axis.plot([number, number], [one.low, one.high], color=_COLOURS[0], linewidth=1.6, solid_capstyle="butt")
-        axis.plot([number] * len(one.each), one.each, "o", color=_COLOURS[0], markersize=3, alpha=0.5, mew=0)
+        seeds = [number] * len(one.each)
+        axis.plot(seeds, one.each, "o", color=_COLOURS[0], markersize=3, alpha=0.75, mew=0, transform=beside)
     axis.plot(numbers, [one.mean for one in found], "D-", color=_COLOURS[0], markersize=4.5, linewidth=1, mec=PAPER)
     if min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
         axis.set_xscale("log")
