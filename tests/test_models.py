@@ -11,7 +11,9 @@ from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.weights.pretrained import load_pretrained
 from convtasnet_lit.weights.shipped import DEFAULT, FOLDER, shipped_names
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README, CHINESE = (
+    (Path(__file__).parents[1] / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
+)
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -54,6 +56,9 @@ def test_the_readme_opens_with_the_figures_of_the_default_network() -> None:
     assert f"improves the SI-SDR by {whole} dB (95 % interval {interval})" in top
     two_women, both, two_men = (re.findall(rf"{pair} ([\d.]+)", said)[0] for pair in ("FF", "FM", "MM"))
     assert f"by {two_women} dB for two women, {both} dB for a woman and a man, {two_men} dB for two men" in top
+    chinese = "".join(CHINESE.splitlines())
+    assert f"提高 {whole} dB（95 % 置信区间 {interval.replace('to', '至')}）" in chinese
+    assert f"两位女性{two_women} dB，一女一男 {both} dB，两位男性 {two_men} dB" in chinese
 
 
 def test_python_takes_the_default_network_too() -> None:
