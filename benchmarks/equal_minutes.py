@@ -26,7 +26,7 @@ from benchmarks.standings import table
 from benchmarks.timing import threads_of_torch
 from convtasnet_lit.command_line import reported
 from convtasnet_lit.comparison.runs import EVALUATION
-from convtasnet_lit.config import Config, Split, typed
+from convtasnet_lit.config import Config, OptimizerConfig, Split, typed
 from convtasnet_lit.doors import CONF_DIR, explained
 from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.evaluation.scores import summarize
@@ -35,8 +35,9 @@ from convtasnet_lit.files import built_whole
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.plan import mixture_table
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
+from convtasnet_lit.training.module import make_optimizer
 
-OUR_RUN = ("experiment=people", "schedule=warmup_cosine")
+OUR_RUN = ("experiment=people", "schedule=warmup_cosine", "optimizer.name=muon")
 METRICS = ["si_sdr", "si_sdri"]
 OVERRIDES = Path(".hydra", "overrides.yaml")  # in the folder of a run, as Hydra leaves them
 
@@ -160,7 +161,7 @@ def train(
     Returns:
         The steps that were made, and the seconds they took.
     """
-    optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate)
+    optimizer = make_optimizer(network, OptimizerConfig(recipe.optimizer, recipe.learning_rate))
     started, steps = process_time(), 0
     while (used := process_time() - started) < seconds:
         for group in optimizer.param_groups:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.scoring import PEERS as LOSSES
-from convtasnet_lit.config import Config, Precision, ScheduleName, plain
+from convtasnet_lit.config import Config, OptimizerName, Precision, ScheduleName, plain
 from convtasnet_lit.training.losses import pit_loss
 from convtasnet_lit.training.schedules import warmup_cosine_factor
 
@@ -29,7 +29,7 @@ _PARTS = 1000  # of the budget, between which the rate is moved on
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training is made of, beside its data, loss and length; all train with Adam and clip norms alike.
+    """What a training is made of, beside its data, loss and length; all clip norms alike.
 
     Args:
         shape: Arguments of `ConvTasNet`; the peers' networks are given the same by other names.
@@ -38,6 +38,7 @@ class Recipe:
         learning_rate: The highest.
         speed_range: r; each source is played U(1 - r, 1 + r) times as fast.
         bfloat16: Compute in bfloat16, by autocast.
+        optimizer: Adam for all peers.
         warmup_fraction: Share of the budget in which the rate rises, before it falls along half a cosine; None keeps it
             constant.
     """
@@ -48,6 +49,7 @@ class Recipe:
     learning_rate: float
     speed_range: float = 0.0
     bfloat16: bool = False
+    optimizer: OptimizerName = OptimizerName.adam
     warmup_fraction: float | None = None
 
     def rate(self, used: float) -> float:
@@ -115,7 +117,7 @@ def recipe_of(system: str, settings: str, config: Config) -> Recipe:
 
     Args:
         system: One of `SYSTEMS`.
-        settings: `recipe`, or `same-size`: our run's sizes, batch and rate, in float32 and with a constant rate.
+        settings: `recipe`, or `same-size`: our run's sizes, batch and rate, in float32, with Adam at a constant rate.
         config: Our run.
     """
     schedule, data = config.schedule, config.data
@@ -126,8 +128,9 @@ def recipe_of(system: str, settings: str, config: Config) -> Recipe:
         config.optimizer.lr,
         config.augment.speed_range,
         config.trainer.precision is Precision.bf16,
+        config.optimizer.name,
         schedule.warmup_fraction if schedule.name is ScheduleName.warmup_cosine else None,
     )
     if settings == "same-size":
-        return replace(ours, bfloat16=False, warmup_fraction=None)
+        return replace(ours, bfloat16=False, optimizer=OptimizerName.adam, warmup_fraction=None)
     return SYSTEMS[system].recipe or ours

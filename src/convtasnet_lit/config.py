@@ -20,6 +20,7 @@ T = TypeVar("T")
 NormName = Enum("NormName", ["gLN", "cLN", "BN"])
 EncoderActivation = Enum("EncoderActivation", ["linear", "relu"])
 MaskActivation = Enum("MaskActivation", ["relu", "sigmoid", "softmax"])
+OptimizerName = Enum("OptimizerName", ["adam", "muon"])
 ScheduleName = Enum("ScheduleName", ["halving", "warmup_cosine"])
 LoggerName = Enum("LoggerName", ["wandb", "tensorboard", "csv"])
 LauncherName = Enum("LauncherName", ["local", "joblib", "slurm"])
@@ -69,8 +70,9 @@ class ScheduleConfig(Checked):
 
 @dataclass
 class OptimizerConfig(Checked):
-    """Adam, as in the paper."""
+    """Adam, as in the paper, or Muon for the matrices, and Adam for the rest."""
 
+    name: OptimizerName = OptimizerName.adam
     lr: float = limited(1e-3, above=0, at_most=1)  # each step of Adam is about as long
     beta1: float = limited(0.9, at_least=0, below=1)
     beta2: float = limited(0.999, at_least=0, below=1)

@@ -20,6 +20,7 @@ from convtasnet_lit.config import (
     MetricName,
     NormName,
     OptimizerConfig,
+    OptimizerName,
     Precision,
     ScheduleConfig,
     ScheduleName,
@@ -27,7 +28,7 @@ from convtasnet_lit.config import (
 )
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.training.losses import _orders, pit_loss
-from convtasnet_lit.training.module import SeparationModule, make_adam, observations
+from convtasnet_lit.training.module import SeparationModule, make_optimizer, observations
 from convtasnet_lit.training.run import train
 from convtasnet_lit.training.schedules import halving, warmup_cosine_factor
 
@@ -117,7 +118,7 @@ def test_a_step_never_waits_for_the_cpu_nor_computes_in_float64(
         network = ConvTasNet(num_speakers, 16, 16, 8, 16, 8, num_blocks=2, num_repeats=2, norm=norm.name)
         if not (norm is NormName.BN and memory is Memory.checkpoint):  # refused
             network.memory = memory.name
-        optimizer, sources = make_adam(network, OptimizerConfig()), torch.randn(2, num_speakers, 800)
+        optimizer, sources = make_optimizer(network, OptimizerConfig()), torch.randn(2, num_speakers, 800)
         _orders(num_speakers, sources.device)
         with NoDetour(device):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
@@ -159,6 +160,24 @@ def test_the_optimizer_and_schedule_are_the_configured_ones(config: Config) -> N
     group = configured["optimizer"].param_groups[0]
     assert (type(configured["optimizer"]).__name__, group["lr"], group["betas"]) == ("Adam", 1e-3, (0.9, 0.999))
     assert configured["lr_scheduler"]["scheduler"].patience == 3
+
+
+def test_muon_trains_the_pointwise_convolutions_and_adam_the_rest(config: Config) -> None:
+    module = SeparationModule(plain(replace(config, optimizer=OptimizerConfig(name=OptimizerName.muon, lr=2e-3))))
+    adam, muon = module.configure_optimizers()["optimizer"].param_groups
+    names = {id(weight): name for name, weight in module.network.named_parameters()}
+    assert len(adam["params"]) + len(muon["params"]) == len(names)
+    assert adam["lr"] == muon["lr"] == 2e-3
+    assert all(weight.ndim == 3 and weight.shape[2] == 1 for weight in muon["params"])
+    assert not any("depthwise" in names[id(weight)] or "filters" in names[id(weight)] for weight in muon["params"])
+
+
+def test_muon_learns_a_run(config: Config, tmp_path: Path) -> None:
+    config = replace(config, optimizer=OptimizerConfig(name=OptimizerName.muon))
+    whole = train(config, tmp_path / "whole")
+    train(replace(config, trainer=replace(config.trainer, max_epochs=1)), tmp_path / "cut")
+    resumed = train(replace(config, resume=True), tmp_path / "cut")
+    assert resumed.validation_loss == whole.validation_loss
 
 
 def test_the_rate_is_halved_after_more_epochs_than_the_patience() -> None:

@@ -124,8 +124,8 @@ def _training(stored: StoredNetwork) -> dict[str, str]:
         **_conditions(config),
         "loss": f"negative {'SNR' if data.mixed_counts else 'SI-SDR'} of the best permutation",
         "effective batch": f"{batch} mixtures",
-        "optimizer": f"Adam, learning rate {optimizer.lr:g}, {config.schedule.name.name}, "
-        f"gradients clipped at norm {trainer.gradient_clip_norm:g}",
+        "optimizer": f"{optimizer.name.name.capitalize()}, learning rate {optimizer.lr:g}, "
+        f"{config.schedule.name.name}, gradients clipped at norm {trainer.gradient_clip_norm:g}",
         "seed": f"{config.seed}",
     }
     return rows | _progress(stored)

@@ -16,7 +16,7 @@ from convtasnet_lit.mixing.transforms import TARGET_RMS
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.training.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.training.metrics import separation_scores
-from convtasnet_lit.training.module import make_adam
+from convtasnet_lit.training.module import make_optimizer
 from convtasnet_lit.training.schedules import halving, warmup_cosine_factor
 
 OVERFIT_STEPS = 20
@@ -132,7 +132,7 @@ def check_schedule(network: ConvTasNet, config: Config) -> Finding:
         network: What the optimizer is for.
         config: A training run.
     """
-    optimizer, schedule = make_adam(network, config.optimizer), config.schedule
+    optimizer, schedule = make_optimizer(network, config.optimizer), config.schedule
     group = optimizer.param_groups[0]
     rate = group["lr"]
     named = f"{type(optimizer).__name__} {rate:g}, betas {group['betas']}"
@@ -150,7 +150,7 @@ def check_schedule(network: ConvTasNet, config: Config) -> Finding:
 
 def _rate_after(epochs: int, loss: float, network: ConvTasNet, config: Config) -> float:
     """The learning rate after so many epochs with the same validation loss."""
-    optimizer, schedule = make_adam(network, config.optimizer), config.schedule
+    optimizer, schedule = make_optimizer(network, config.optimizer), config.schedule
     plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)
     for _ in range(epochs):
         plateau.step(loss)
@@ -165,7 +165,7 @@ def check_learning(network: ConvTasNet, batch: Mixture, config: Config) -> Findi
         batch: The only batch.
         config: A training run.
     """
-    optimizer = make_adam(network, config.optimizer)
+    optimizer = make_optimizer(network, config.optimizer)
     criterion, losses = counting_pit_loss if config.data.mixed_counts else pit_loss, []
     for _ in track(range(OVERFIT_STEPS), "one batch, 20 steps", transient=True):
         loss = criterion(network(batch.mixture), batch.sources)

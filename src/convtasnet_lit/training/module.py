@@ -5,17 +5,19 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from convtasnet_lit.config import Config, OptimizerConfig, Precision, ScheduleName, typed
+from convtasnet_lit.config import Config, OptimizerConfig, OptimizerName, Precision, ScheduleName, typed
 from convtasnet_lit.mixing.dataset import Mixture
+from convtasnet_lit.model.blocks import PointwiseConv
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.training.compiled import Compiled
 from convtasnet_lit.training.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.training.metrics import SeparationMetrics
+from convtasnet_lit.training.muon import Muon
 from convtasnet_lit.training.schedules import halving, warmup_cosine
 
 LOG_EVERY_BATCHES = 10  # masks are large, and reading them takes time
@@ -92,10 +94,10 @@ class SeparationModule(LightningModule):
                 schedule.step(loss)
 
     def configure_optimizers(self) -> Any:
-        """Adam, and the schedule the configuration names."""
+        """The optimizer and the schedule that the configuration names."""
         # in another precision Lightning refuses to clip gradients before a fused step
         fused = self.config.trainer.precision is Precision.fp32
-        optimizer, schedule = make_adam(self.network, self.config.optimizer, fused), self.config.schedule
+        optimizer, schedule = make_optimizer(self.network, self.config.optimizer, fused), self.config.schedule
         if schedule.name is ScheduleName.halving:
             plateau = halving(optimizer, schedule.factor, schedule.patience, schedule.min_lr)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
@@ -113,16 +115,21 @@ class SeparationModule(LightningModule):
             scheduler.step()
 
 
-def make_adam(network: ConvTasNet, settings: OptimizerConfig, fused: bool = False) -> Adam:
+def make_optimizer(network: nn.Module, settings: OptimizerConfig, fused: bool = False) -> Adam:
     """Build the optimizer of a run.
 
     Args:
-        network: What it trains.
-        settings: Its rate, betas, epsilon and decay.
-        fused: Update all weights in one kernel.
+        network: What it trains; Muon knows the matrices of a `ConvTasNet`.
+        settings: Which it is; its rate, betas, epsilon and decay.
+        fused: Update all weights of Adam in one kernel.
     """
-    betas, decay = (settings.beta1, settings.beta2), settings.weight_decay
-    return Adam(network.parameters(), settings.lr, betas, settings.eps, decay, fused=fused)
+    how: dict[str, Any] = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2), "eps": settings.eps}
+    how |= {"weight_decay": settings.weight_decay, "fused": fused}
+    if settings.name is OptimizerName.adam:
+        return Adam(network.parameters(), **how)
+    matrices = [module.weight for module in network.modules() if isinstance(module, PointwiseConv)]
+    known = set(matrices)
+    return Muon(matrices, [weight for weight in network.parameters() if weight not in known], **how)
 
 
 def observations(mixture: Tensor, masks: Tensor) -> dict[str, Tensor]:
