@@ -27,7 +27,7 @@ from convtasnet_lit.command_line import reported
 from convtasnet_lit.config import Split
 from convtasnet_lit.errors import require
 from convtasnet_lit.evaluation.pictures import write_example
-from convtasnet_lit.evaluation.scores import interval, score
+from convtasnet_lit.evaluation.scores import HELD_DB, interval, margin_db, score
 from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.mixing.channel import code
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
@@ -36,7 +36,6 @@ from convtasnet_lit.mixing.noise import coloured
 from convtasnet_lit.mixing.rooms import PLACES, ROOMS, heard_in, response, room
 from convtasnet_lit.mixing.transforms import normalize
 
-HELD_DB = 20.0  # a lone speaker is in one file if the other is so far under it
 BANK = 2  # of rooms: those of test lists
 METRICS = ["si_sdr", "si_sdri"]
 
@@ -180,10 +179,8 @@ def measured(separator: Separator, mixtures: FixedMixtures, out: Path) -> tuple[
         rows += [{"": f"{name}, {pair}", "SI-SDRi (dB)": str(mean)} for pair, mean in pairs.items()]
     under = []
     for _, item in track(suffering(mixtures, lone), "lone speakers", total=len(mixtures)):
-        energies = _separated(separator, item).square().sum(-1)
-        under.append(float(10 * torch.log10(energies.max() / energies.min().clamp(min=1e-12))))
-    values = np.array(under)
-    held = values >= HELD_DB
+        under.append(margin_db(_separated(separator, item)))
+    held = np.array(under) >= HELD_DB
     return rows, {"": f"the other file {HELD_DB:g} dB under it", "share": _said(pd.Series(held * 100.0)) + " %"}
 
 

@@ -87,6 +87,7 @@ class TrainerConfig(Checked):
     max_epochs: int = limited(100, at_least=1)  # the paper: 100
     early_stopping_patience: int = limited(50, at_least=1)  # epochs
     gradient_clip_norm: float = limited(5.0, above=0)
+    ema_decay: float = limited(0.0, at_least=0, below=1)  # of the weights' moving average, which is then kept; 0: none
     accumulate_grad_batches: int = limited(4, at_least=1)
     effective_batch_size: int = limited(8, at_least=1)  # of data.batch_size=auto: batch x accumulation x devices
     gpu_gb: float = limited(0.0, at_least=0)  # GiB of the card a profile is for, 0: none; training asks the GPU itself

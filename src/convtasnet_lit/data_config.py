@@ -17,7 +17,8 @@ CorpusName = Enum("CorpusName", ["aishell3", "demo", "voices", "folder", "mixed"
 PairBalance = Enum("PairBalance", ["random", "equal"])
 LengthMode = Enum("LengthMode", ["min", "max"])
 Target = Enum("Target", ["reverberant", "dry"])
-Condition = Enum("Condition", ["overlap", "room", "noise", "band", "codec"])  # in the order of a recording
+# In the order of a recording; `lone`, which says who speaks, was the last to come. The numbers name random streams.
+Condition = Enum("Condition", ["overlap", "room", "noise", "band", "codec", "lone"])
 
 
 @dataclass
@@ -127,6 +128,7 @@ class AugmentConfig(Checked):
     noise_probability: float = limited(0.0, at_least=0, at_most=1)
     band_probability: float = limited(0.0, at_least=0, at_most=1)
     codec_probability: float = limited(0.0, at_least=0, at_most=1)
+    lone_probability: float = limited(0.0, at_least=0, at_most=1)
 
     @property
     def chances(self) -> dict[Condition, float]:

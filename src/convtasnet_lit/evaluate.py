@@ -27,6 +27,8 @@ def _run(config: EvaluateConfig, _: Path) -> None:
     show(score_table(report))
     if "counting" in report:
         show(counting_table(report["counting"]))
+    if "lone_held" in report:
+        print(f"lone speakers held on one output, the others 20 dB under it: {report['lone_held']['share']:.0%}")
     print(f"{folder}/metrics.json, per_utterance.csv and examples/")
     if _is_of_its_run(report, folder):
         _show_wandb(report, folder)

@@ -66,6 +66,24 @@ def test_a_silent_output_has_the_lowest_score(config: Config, tmp_path: Path, mo
     assert -80 < report["scores"]["all"]["si_sdr"]["mean"] < -30
 
 
+def test_a_list_of_lone_speakers_says_how_often_one_output_holds_the_voice(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alike = lambda self, mixture: mixture.unsqueeze(1).repeat(1, 2, 1)  # noqa: E731
+    monkeypatch.setattr(ConvTasNet, "forward", alike)
+    folder = evaluated([0.0, 0.01, 0.0101, 1.0, 0.5, 0.2], config, tmp_path, monkeypatch, Condition.lone)
+    report = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
+    margins = pd.read_csv(folder / "per_utterance.csv")["margin_db"].tolist()
+    assert margins == pytest.approx([80, 40, 39.914, 0, 6.021, 13.979], abs=1e-3)
+    assert report["lone_held"]["share"] == 0.5
+    assert report["lone_held"]["median_db"] == pytest.approx((39.914 + 13.979) / 2, abs=1e-3)
+    low, high = report["lone_held"]["ci95"]
+    assert low < 0.5 < high
+    assert set(report["scores"]["all"]) == {"mixtures", "si_sdr", "sdr"}  # there is nothing to improve
+    assert "counting" not in report
+    assert "the others 20 dB under it: 50%" in capsys.readouterr().out
+
+
 def test_a_list_is_scored_under_conditions_beside_the_clean_one(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,20 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.signal import correlate
 from torch import Tensor
 
 from convtasnet_lit.config import Split
-from convtasnet_lit.data_config import AugmentConfig, Condition, DataConfig, Target
+from convtasnet_lit.data_config import AugmentConfig, Condition, DataConfig, PairBalance, Target
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.dataset import EpochSampler, Mixture, audible, render
 from convtasnet_lit.mixing.plan import FIXED_SEED, MOST_ATTEMPTS, training_mixture
 from convtasnet_lit.mixing.transforms import change_first_level, normalize, silence_beyond
 
-ALL = {f"{condition.name}_probability": 1.0 for condition in Condition}
-OFTEN = dict.fromkeys(ALL, 0.5)
+SEVERAL = [condition for condition in Condition if condition is not Condition.lone]
+ALL = {f"{condition.name}_probability": 1.0 for condition in SEVERAL}
+OFTEN = dict.fromkeys([*ALL, "lone_probability"], 0.5)
 
 
 def training(data: DataConfig, seed: int = 0, count: int = 8, **chances: float) -> list[Mixture]:
@@ -176,9 +178,58 @@ def test_the_target_is_the_reverberant_or_the_dry_speech_of_the_same_mixture(dat
 @pytest.mark.parametrize("target", list(Target))
 def test_absent_speakers_stay_silent_to_the_last_bit(data: DataConfig, target: Target) -> None:
     data = replace(data, num_speakers=3, fewest_speakers=1, validation_fraction=0.4, target=target)
-    for number, item in enumerate([*training(data, count=6, **ALL), *fixed(data, *Condition)]):
+    for number, item in enumerate([*training(data, count=6, **ALL), *fixed(data, *SEVERAL)]):
         assert (item.sources.abs().amax(-1) > 0).tolist() == [i < 1 + number % 6 % 3 for i in range(3)]
         assert rest(item).any()
+
+
+def test_a_lone_speaker_is_the_first_one_as_before_and_the_others_are_exact_zeros(data: DataConfig) -> None:
+    data = replace(data, num_speakers=3, validation_fraction=0.4, normalize=False)
+    before, after = training(data, count=60), training(data, count=60, lone_probability=0.4)
+    alone = [not item.sources[1:].any() for item in after]
+    assert 0.2 < np.mean(alone) < 0.6
+    for lone, whole, item in zip(alone, before, after, strict=True):
+        expected = torch.cat((whole.parts[:1], torch.zeros_like(whole.parts[1:]))) if lone else whole.parts
+        assert torch.equal(item.parts, expected)
+
+
+def test_who_is_alone_is_drawn_apart_from_every_other_condition(data: DataConfig) -> None:
+    data = replace(data, normalize=False)
+    lone, both = training(data, count=40, lone_probability=0.5), training(data, count=40, lone_probability=0.5, **ALL)
+    noisy = training(data, count=40, **ALL)
+    alone = [not item.sources[1].any() for item in lone]
+    assert 0 < sum(alone) < 40
+    for is_alone, whole, item in zip(alone, noisy, both, strict=True):
+        assert bool(item.sources[1].any()) != is_alone
+        assert is_alone or torch.equal(item.parts, whole.parts)
+
+
+def test_a_lone_speaker_meets_no_overlap_and_babble_without_himself(data: DataConfig) -> None:
+    alone = training(data, count=12, lone_probability=1)
+    assert equal(alone, training(data, count=12, lone_probability=1, overlap_probability=1))
+    module = MixtureDataModule(data, AugmentConfig(lone_probability=1, noise_probability=1))
+    mixtures, speaking = module.training_mixtures(), []
+    noises = mixtures.conditions.noises
+    assert noises is not None
+    draw = lambda rng, samples, rows: speaking.append(rows) or np.ones(samples, np.float32)  # noqa: E731
+    object.__setattr__(noises, "draw", draw)
+    for index in range(6):
+        _ = mixtures[1, index]
+    assert [len(rows) for rows in speaking] == [1] * 6
+
+
+def test_a_list_of_lone_speakers_names_them_alone(data: DataConfig) -> None:
+    data = replace(data, pair_balance=PairBalance.equal)
+    whole, lone = (MixtureDataModule(data, conditions=met) for met in ((), [Condition.lone]))
+    mixtures = lone.fixed_mixtures(Split.test)
+    table = pd.read_csv(lone.write_list(mixtures, Split.test))
+    before = pd.read_csv(whole.write_list(whole.fixed_mixtures(Split.test), Split.test))
+    assert table["speaker_1"].tolist() == before["speaker_1"].tolist()
+    assert table["samples"].tolist() == before["samples"].tolist()
+    assert "speaker_2" not in table
+    genders = lone.corpus.store.index.set_index("speaker")["gender"].groupby(level=0).first()
+    assert table["group"].tolist() == [genders[name][0].upper() for name in table["speaker_1"]]
+    assert all(mixtures[i].sources.any(-1).tolist() == [True, False] for i in range(len(mixtures)))
 
 
 def test_the_fixed_lists_have_versions_under_every_condition(data: DataConfig) -> None:

@@ -158,8 +158,48 @@ def test_a_lone_speaker_who_is_nearly_right_pulls_no_more() -> None:
         estimates = (sources + noise).requires_grad_()
         return torch.autograd.grad(loss(estimates, sources), estimates)[0].square().sum().sqrt().item()
 
-    assert pull(counting_pit_loss, 70.0) < 0.1 * pull(counting_pit_loss, 30.0)
-    assert pull(pit_loss, 70.0) > 10 * pull(pit_loss, 30.0)  # SI-SDR has no end
+    for loss in (counting_pit_loss, pit_loss):
+        assert pull(loss, 70.0) < 0.1 * pull(loss, 30.0)
+    sources[:, 1] = sources[:, 0].flip(-1)
+    assert pull(pit_loss, 70.0) > 10 * pull(pit_loss, 30.0)  # where all sound, SI-SDR has no end
+
+
+def test_beside_a_silent_source_the_others_are_worth_30_db_at_most_at_any_scale() -> None:
+    _, sources = noisy(0.0, sources=3)
+    sources[:2, 2] = 0
+    silent = torch.zeros_like(sources[:, 0])
+    for scale in (0.1, 1.0, 30.0):
+        estimates = torch.stack((scale * sources[:, 0], scale * sources[:, 1], silent), 1)
+        values = si_sdr_or_leakage(estimates, sources)
+        torch.testing.assert_close(values[:2], torch.full((2, 3), 30.0), atol=1e-3, rtol=0)
+        assert (values[2:, :2] > 60).all()  # in these all sound
+
+
+def test_far_from_the_end_a_lone_speaker_has_his_si_sdr() -> None:
+    estimates, sources = noisy(10.0)
+    sources[:, 1] = 0
+    values = si_sdr_or_leakage(estimates, sources)[:, 0]
+    torch.testing.assert_close(values, si_sdr(estimates, sources)[:, 0], atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("db", [10.0, 60.0])
+def test_where_all_sound_the_loss_is_si_sdr_to_the_last_bit(db: float) -> None:
+    estimates, sources = noisy(db)
+    zero_mean = sources - sources.mean(-1, keepdim=True)
+
+    def plain(estimates: torch.Tensor) -> torch.Tensor:
+        centred, energy = estimates - estimates.mean(-1, keepdim=True), zero_mean.square().sum(-1)
+        scale = (centred * zero_mean).sum(-1) / (energy + 1e-8)
+        noise = (centred - scale.unsqueeze(-1) * zero_mean).square().sum(-1)
+        return -(10 * torch.log10(scale.square() * energy / (noise + 1e-8) + 1e-8)).mean()
+
+    losses, gradients = [], []
+    for loss in (plain, lambda estimates: pit_loss(estimates, sources)):
+        leaf = estimates.clone().requires_grad_()
+        losses.append(loss(leaf))
+        gradients.append(torch.autograd.grad(losses[-1], leaf)[0])
+    assert torch.equal(losses[0], losses[1])
+    assert torch.equal(gradients[0], gradients[1])
 
 
 def test_a_silent_estimate_is_worse_than_any_other() -> None:

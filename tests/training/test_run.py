@@ -173,6 +173,25 @@ def test_a_realistic_run_killed_in_an_epoch_ends_with_the_same_weights(
     assert np.isfinite(pd.read_csv(tmp_path / "whole" / "history.csv")["train/loss"]).all()
 
 
+def test_an_averaged_run_killed_in_an_epoch_ends_with_the_same_weights_and_the_same_average(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averaged = replace(config, resume=True, trainer=replace(config.trainer, max_epochs=3, ema_decay=0.9))
+    train(averaged, tmp_path / "whole")
+    for epoch, batch, how in [(0, 3, "saved"), (1, 4, "lost"), (1, 5, "saved"), (2, 7, "validation")]:
+        with monkeypatch.context() as patched:
+            kill(patched, epoch, batch, how)
+            with pytest.raises((KilledError, Interrupted)):
+                train(averaged, tmp_path / "killed")
+    train(averaged, tmp_path / "killed")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "killed", but="train/")
+    for name in ("best", "last"):
+        one, other = (read_checkpoint(tmp_path / run / "checkpoints" / f"{name}.ckpt") for run in ("whole", "killed"))
+        for key in ("state_dict", "current_model_state", "averaging_state"):
+            assert one[key].keys() == other[key].keys()
+            assert all(torch.equal(value, other[key][name]) for name, value in one[key].items()), key
+
+
 def test_a_run_stopped_between_epochs_ends_with_the_same_weights(
     scheduled: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

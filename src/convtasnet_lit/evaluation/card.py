@@ -126,6 +126,7 @@ def _training(stored: StoredNetwork) -> dict[str, str]:
         "effective batch": f"{batch} mixtures",
         "optimizer": f"{optimizer.name.name.capitalize()}, learning rate {optimizer.lr:g}, "
         f"{config.schedule.name.name}, gradients clipped at norm {trainer.gradient_clip_norm:g}",
+        **({"weights": f"moving average with decay {trainer.ema_decay:g}"} if trainer.ema_decay else {}),
         "seed": f"{config.seed}",
     }
     return rows | _progress(stored)

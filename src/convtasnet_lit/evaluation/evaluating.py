@@ -9,7 +9,7 @@ import pandas as pd
 from convtasnet_lit.config import EvaluateConfig
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refuse_known_speakers
-from convtasnet_lit.evaluation.scores import summarize, summarize_counts
+from convtasnet_lit.evaluation.scores import summarize, summarize_counts, summarize_margins
 from convtasnet_lit.evaluation.separating import choose_examples, score_mixtures, write_examples
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.plan import mixture_table
@@ -44,7 +44,7 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     examples = choose_examples(scores, config.examples)
     write_examples(network, mixtures, examples, folder / "examples", stored.sample_rate, config.bfloat16)
     table = pd.concat([mixture_table(mixtures.specs, data.corpus.store.index), scores], axis=1)
-    report = {
+    report: dict[str, Any] = {
         "checkpoint": str(stored.file),
         "weights": stored.digest,
         "epoch": stored.epoch,
@@ -57,7 +57,11 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
         "not_finite": table["mixture"][~table["finite"]].tolist(),
         "examples": examples,
         "scores": summarize(table, names),
-    } | ({"counting": summarize_counts(table)} if counting else {})
+    }
+    if counting:
+        report["counting"] = summarize_counts(table)
+    if "margin_db" in table:
+        report["lone_held"] = summarize_margins(table)
     with written_whole(folder / "per_utterance.csv") as partial:
         table.to_csv(partial, index=False)
     with written_whole(folder / "metrics.json") as partial:

@@ -8,7 +8,9 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from convtasnet_lit.mixing.dataset import Mixture
-from convtasnet_lit.training.metrics import separation_scores
+from convtasnet_lit.training.metrics import LIMIT_DB, separation_scores
+
+HELD_DB = 20.0  # under the loudest output, the others are as good as silent
 
 
 def score(names: list[str], estimates: Tensor, item: Mixture, sample_rate: int) -> dict[str, Any]:
@@ -83,6 +85,43 @@ def interval(values: np.ndarray) -> list[float] | None:
         (values,), np.mean, n_resamples=5000, batch=500, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
     return [float(found.low), float(found.high)]
+
+
+def margin_db(estimates: Tensor) -> float:
+    """Return how far under the loudest output the next one lies: how well one output holds a lone speaker.
+
+    Args:
+        estimates: (speakers, samples), of one mixture.
+
+    Returns:
+        Decibels up to 80; NaN where the estimates are silent or not finite.
+
+    Example:
+        >>> import torch
+        >>> round(margin_db(torch.tensor([[0.01, 0.0], [0.0, 1.0]])), 3)
+        40.0
+    """
+    loudest, following = estimates.double().square().sum(-1).topk(2).values
+    return float((10 * (loudest / following).log10()).clamp(max=LIMIT_DB))
+
+
+def summarize_margins(table: pd.DataFrame) -> dict[str, Any]:
+    """Summarize how well lone speakers were held on one output.
+
+    Args:
+        table: One row a mixture of one speaker, with a column `margin_db`.
+
+    Returns:
+        The share of mixtures whose other outputs lie 20 dB or more under the loudest one, its 95 % bootstrap interval,
+        and the median margin, None if one is NaN: `{"share": ..., "ci95": [low, high], "median_db": ...}`.
+
+    Example:
+        >>> summarize_margins(pd.DataFrame({"margin_db": [25.0, 31.0, 12.0]}))["median_db"]
+        25.0
+    """
+    margins = table["margin_db"].to_numpy(float)
+    held = (margins >= HELD_DB).astype(float)
+    return {"share": float(held.mean()), "ci95": interval(held), "median_db": describe(margins)["median"]}
 
 
 def summarize_counts(table: pd.DataFrame) -> dict[str, Any]:

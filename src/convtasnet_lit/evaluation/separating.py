@@ -8,7 +8,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from convtasnet_lit.evaluation.pictures import write_example
-from convtasnet_lit.evaluation.scores import score
+from convtasnet_lit.evaluation.scores import margin_db, score
 from convtasnet_lit.inference.counting import heard
 from convtasnet_lit.mixing.dataset import FixedMixtures, Mixture
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
@@ -35,16 +35,18 @@ def score_mixtures(
         counting: Count the speakers that are heard in the estimates.
 
     Returns:
-        One row a mixture, as of `score`; with `counting` also how many `speakers` it holds, and how many are `heard`.
+        One row a mixture, as of `score`; with `counting` also how many `speakers` it holds, and how many are `heard`;
+        if all hold one speaker, also `margin_db`.
     """
     if bfloat16:
         warn_of_slow_bfloat16(next(network.parameters()).device.type)
-    rows = []
+    rows, lone = [], all(len(spec.rows) == 1 for spec in mixtures.specs)
     for number in track(range(len(mixtures)), "evaluating"):
         item = mixtures[number]
         estimates = _separated(network, item, bfloat16)
         counts = {"speakers": len(mixtures.specs[number].rows), "heard": int(heard(estimates.cpu().numpy()).sum())}
-        rows.append(score(names, estimates, item, sample_rate) | (counts if counting else {}))
+        margin = {"margin_db": margin_db(estimates)} if lone else {}
+        rows.append(score(names, estimates, item, sample_rate) | (counts if counting else {}) | margin)
     return pd.DataFrame.from_records(rows)
 
 

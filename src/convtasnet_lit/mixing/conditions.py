@@ -1,4 +1,4 @@
-"""From clean speech to what a microphone records: turns, a room, noise, a band, a codec."""
+"""From clean speech to what a microphone records: who speaks, turns, a room, noise, a band, a codec."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -65,12 +65,21 @@ class Conditions:
             Condition.band: lambda parts, _, rng: limit_band(parts, rng, self.sample_rate),
             Condition.codec: lambda parts, _, rng: code(parts, rng, self.sample_rate),
         }
-        for condition in Condition:
-            if chance := self.chances.get(condition, 0.0):
-                rng = np.random.default_rng((*key, MOST_ATTEMPTS + condition.value))
-                if rng.random() < chance:
-                    parts = steps[condition](parts, rows, rng)
+        for condition, step in steps.items():
+            if (rng := self.met(condition, key)) is not None:
+                parts = step(parts, rows, rng)
         return parts
+
+    def met(self, condition: Condition, key: tuple[int, int, int]) -> np.random.Generator | None:
+        """Return the rest of a condition's random stream, None where a mixture does not meet it.
+
+        Args:
+            condition: The condition.
+            key: Of the mixture.
+        """
+        chance = self.chances.get(condition, 0.0)
+        rng = np.random.default_rng((*key, MOST_ATTEMPTS + condition.value)) if chance else None
+        return rng if rng is not None and rng.random() < chance else None
 
     def _overlap(self, parts: np.ndarray, rows: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         if len(rows) > 1:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.data_config import Condition
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.conditions import Conditions
 from convtasnet_lit.mixing.plan import (
@@ -17,6 +18,7 @@ from convtasnet_lit.mixing.plan import (
     MOST_ATTEMPTS,
     Draw,
     MixtureSpec,
+    first_alone,
     fixed_mixture,
     training_mixture,
 )
@@ -138,6 +140,9 @@ class TrainingMixtures(Dataset[Mixture]):
                 self.draw, self.segment, self.random_crop, self.speed_range, self.seed, epoch, index, attempt
             ),
         )
+        if self.conditions.met(Condition.lone, (self.seed, epoch, index)) is not None:
+            spec = first_alone(spec, self.store.index)
+            rendered[1:] = 0
         sources = torch.from_numpy(rendered)
         rng = np.random.default_rng((self.seed, epoch, index, MOST_ATTEMPTS))  # apart from every attempt's stream
         if rng.random() < self.snr_probability:
@@ -171,10 +176,12 @@ class FixedMixtures(Dataset[Mixture]):
     ) -> None:
         self.store, self.split, self.normalized = store, split, normalized
         self.conditions = conditions or Conditions(store.sample_rate)
-        self.specs = [
-            audible(store, lambda attempt, i=index: fixed_mixture(draw, split, longest, i, attempt))[0]  # type: ignore[misc]
-            for index in range(count)
-        ]
+        self.specs = [self._planned(draw, longest, index) for index in range(count)]
+
+    def _planned(self, draw: Draw, longest: bool, index: int) -> MixtureSpec:
+        spec, _ = audible(self.store, lambda attempt: fixed_mixture(draw, self.split, longest, index, attempt))
+        alone = self.conditions.met(Condition.lone, (FIXED_SEED, self.split, index)) is not None
+        return first_alone(spec, self.store.index) if alone else spec
 
     def __len__(self) -> int:
         return len(self.specs)

@@ -186,6 +186,18 @@ def fixed_mixture(draw: Draw, split: int, longest: bool, index: int, attempt: in
     return MixtureSpec(rows, levels, (0,) * present, counts, (1.0,) * present, length, group, absent)
 
 
+def first_alone(spec: MixtureSpec, index: pd.DataFrame) -> MixtureSpec:
+    """Leave only the first speaker of a mixture; the others are absent, and its length stays.
+
+    Args:
+        spec: The mixture.
+        index: The store's index.
+    """
+    gender = str(index["gender"].iloc[spec.rows[0]])[0].upper()
+    kept = {key: getattr(spec, key)[:1] for key in ("rows", "levels_db", "starts", "counts", "speeds")}
+    return spec._replace(**kept, group=gender, absent=spec.absent + len(spec.rows) - 1)
+
+
 def mixture_table(specs: Sequence[MixtureSpec], index: pd.DataFrame) -> pd.DataFrame:
     """List mixtures so that others can make the same ones: names, levels and a hash of each utterance's samples.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 EPS = 1e-8
 SILENT_ENERGY_RATIO = 1e-8  # a source 80 dB under its mixture is silent
 SILENCE_FLOOR = 1e-3  # leakage 30 dB under the mixture is as good as silence: no gradient is spent below it
-SNR_FLOOR = 1e-3  # of the counting loss: 30 dB
+SNR_FLOOR = 1e-3  # of the counting loss, and of SI-SDR in mixtures with a silent source: 30 dB
 COUNTING_SILENCE_FLOOR = 1e-2  # 20 dB; at 30 dB ReLU masks of all outputs but one had become zero after one epoch
 EXHAUSTIVE_UP_TO = 5  # sources; 5! = 120 permutations are one gather, and a GPU need not wait for the CPU
 
@@ -45,6 +45,10 @@ def si_sdr_or_leakage(estimates: Tensor, sources: Tensor) -> Tensor:
     asked to be silent too: the value is 10 log10(|mixture|^2 / (|estimate|^2 + 0.001 |mixture|^2)), which is 30 dB for
     a silent estimate, 0 dB for one as loud as the mixture, and always has a gradient towards silence above the floor.
     The mixture here is that of the speakers: noise is not counted, because its level says nothing of a leak.
+
+    The SI-SDR of the other sources of such a mixture ends softly at 30 dB: the error counts as 0.001 of the scaled
+    source's energy more than it has. A lone speaker is the mixture itself, and would otherwise be worth ever more, with
+    a gradient ever larger. Mixtures in which all sources sound have the SI-SDR itself.
 
     Args:
         estimates: (batch, sources, samples), in the sources' order.
@@ -175,11 +179,13 @@ def counting_pit_loss(estimates: Tensor, sources: Tensor) -> Tensor:
 # The same for signals whose mean is zero already: taking it off again would be a third of the loss's time.
 
 
-def _si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
+def _si_sdr(estimates: Tensor, sources: Tensor, floor: Tensor | float = 0.0) -> Tensor:
+    """SI-SDR, its error raised by a share of the scaled source's energy."""
     source_energy = _energy(sources)
     scale = (estimates * sources).sum(-1) / (source_energy + EPS)
     noise = estimates - scale.unsqueeze(-1) * sources
-    return _decibels(scale.square() * source_energy, _energy(noise))
+    target = scale.square() * source_energy
+    return _decibels(target, _energy(noise) + floor * target)
 
 
 def _snr(estimates: Tensor, sources: Tensor) -> Tensor:
@@ -193,8 +199,8 @@ def _snr(estimates: Tensor, sources: Tensor) -> Tensor:
 
 def _si_sdr_or_leakage(estimates: Tensor, sources: Tensor) -> Tensor:
     mixture = _mixture_energy(sources)
-    leakage = _leakage(_energy(estimates), mixture)
-    return torch.where(_silent(_energy(sources), mixture), leakage, _si_sdr(estimates, sources))
+    silent, leakage = _silent(_energy(sources), mixture), _leakage(_energy(estimates), mixture)
+    return torch.where(silent, leakage, _si_sdr(estimates, sources, _floor(silent)))
 
 
 def _pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
@@ -203,9 +209,10 @@ def _pairwise_si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
         inner = sources @ estimates.mT  # (batch, source, estimate)
     target = inner.square() / (source_energy + EPS)
     noise = (estimate_energy - target).clamp(min=0)
-    ratio = _decibels(target, noise)
     mixture = _mixture_energy(sources).unsqueeze(2)
-    return torch.where(_silent(source_energy, mixture), _leakage(estimate_energy, mixture), ratio)
+    silent = _silent(source_energy, mixture)
+    ratio = _decibels(target, noise + _floor(silent) * target)
+    return torch.where(silent, _leakage(estimate_energy, mixture), ratio)
 
 
 def _decibels(target: Tensor, noise: Tensor) -> Tensor:
@@ -219,6 +226,11 @@ def _mixture_energy(sources: Tensor) -> Tensor:
 
 def _silent(source_energy: Tensor, mixture_energy: Tensor) -> Tensor:
     return source_energy < SILENT_ENERGY_RATIO * mixture_energy
+
+
+def _floor(silent: Tensor) -> Tensor:
+    """The share of a source's energy that its error has at least: none where all sources of its mixture sound."""
+    return SNR_FLOOR * silent.any(1, keepdim=True)
 
 
 def _leakage(estimate_energy: Tensor, mixture_energy: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from convtasnet_lit.config import Accelerator, Config, LoggerName, Precision, Tr
 from convtasnet_lit.devices import find_device
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
+from convtasnet_lit.training.averaging import AveragedWeights
 from convtasnet_lit.training.callbacks import (
     BestAndLast,
     EarlyStopping,
@@ -88,7 +89,9 @@ def make_callbacks(config: Config, folder: Path) -> list[Callback]:
     """
     checkpoints = folder / "checkpoints"
     seconds = config.data.train_mixtures * config.data.segment_samples / config.data.sample_rate
+    averaged = [AveragedWeights(config.trainer.ema_decay)] if config.trainer.ema_decay else []
     return [
+        *averaged,  # before all that saves
         Gradients(),  # before the history, whose rows hold what it logs
         PeakMemory(),
         EpochHistory(folder / "history.csv", seconds),
@@ -190,6 +193,7 @@ def _is_not_chatter(record: logging.LogRecord) -> bool:
         "Loading `train",
         "\U0001f4a1 Tip",
         "`weights_only` was not set",
+        "Found current_model_state in the checkpoint",
         "\nDetected KeyboardInterrupt",  # the doors say so
     )
     return not record.getMessage().startswith(chatter)
