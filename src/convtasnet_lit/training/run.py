@@ -1,5 +1,6 @@
 """A training run from its settings to its best checkpoint."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> R
     started = time.monotonic()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
+        os.environ["OMP_NUM_THREADS"] = str(config.trainer.threads)  # else Lightning sets its own in several processes
     computed = replace(config.trainer, precision=pick_precision(config.trainer))  # and so it is stored
     config = replace(config, trainer=computed, data=config.data.at_absolute_paths())  # evaluation may run from anywhere
     room = room_here(config)
