@@ -134,6 +134,7 @@ class Config:
     name: str = ""  # names the run's folder; by default the overrides do
     seed: int = 0
     resume: bool = False
+    init: str = ""  # a trained network to begin with: `shipped`, or anything that weights.pretrained opens
     metrics: list[MetricName] = field(default_factory=lambda: list(MetricName)[:3])  # si_sdr, sdr, si_sdri
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

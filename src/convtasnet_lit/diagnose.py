@@ -6,9 +6,11 @@ from pathlib import Path
 
 from convtasnet_lit.config import Config, Precision
 from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.errors import require
 
 
 def _run(config: Config, _: Path) -> None:
+    require(not config.init, "init", config.init, "left out: here a network of random weights is looked at")
     from rich import print as show
     from rich.table import Table
 

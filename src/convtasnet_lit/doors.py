@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
@@ -148,6 +148,19 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__  # OmegaConf clears the former
+
+
+def given_settings(overrides: Iterable[str]) -> set[str]:
+    """Return what a command line names.
+
+    Args:
+        overrides: As typed.
+
+    Example:
+        >>> sorted(given_settings(["model=tiny", "+data.sample_rate=8000"]))
+        ['data.sample_rate', 'model']
+    """
+    return {override.lstrip("+~").partition("=")[0] for override in overrides}
 
 
 def run_folder(name: str, overrides: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convtasnet_lit.config import Config, Memory, NormName
 from convtasnet_lit.doors import hydra_door
+from convtasnet_lit.errors import require
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,6 +17,7 @@ MIB = 2**20
 
 
 def _run(config: Config, _: Path) -> None:
+    require(not config.init, "init", config.init, "left out: here a network of random weights is looked at")
     from rich import print as show
 
     from convtasnet_lit.training.budget import ADVICE, readable, room_of_profile, settled, step_of

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from convtasnet_lit.command_line import STOPPED, Parser, leave, reported
 from convtasnet_lit.config import Config, typed
-from convtasnet_lit.doors import CONF_DIR, explained, one_line, run_folder
+from convtasnet_lit.doors import CONF_DIR, explained, given_settings, one_line, run_folder
 from convtasnet_lit.errors import InputError, require
 
 if TYPE_CHECKING:  # help needs no torch
@@ -143,7 +143,7 @@ def _train(study: "SharedStudy", trial: "optuna.Trial", overrides: list[str], th
         command = shlex.join(["python", "-m", "convtasnet_lit.train", *overrides])
         trial.set_user_attr("command", f"OMP_NUM_THREADS={threads} {command}")
         trial.set_user_attr("seed", config.seed)
-        result = train(config, folder, [report])
+        result = train(config, folder, [report], given_settings(overrides))
     except (Interrupted, KeyboardInterrupt):
         trial.set_user_attr("starts", 0)  # this end was asked for
         leave("stopped; the same command goes on with it", STOPPED)

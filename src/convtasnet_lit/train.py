@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from convtasnet_lit.command_line import REQUEUE, STOPPED, leave, reported
 from convtasnet_lit.config import Config, LauncherName, LoggerName
-from convtasnet_lit.doors import explained, hydra_door
+from convtasnet_lit.doors import explained, given_settings, hydra_door
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.sweeps.jobs import Sweep, asked_sweep
 
@@ -26,7 +26,8 @@ def _run(config: Config, folder: Path) -> None:
     try:
         media = [] if config.logger.name is LoggerName.csv else [ValidationMedia()]
         logger = replace(config.logger, tags=config.logger.tags or _tags(config))
-        result = train(replace(config, logger=logger), folder, media)
+        given = given_settings(HydraConfig.get().overrides.task)
+        result = train(replace(config, logger=logger), folder, media, given)
     except Interrupted as stopped:
         code = STOPPED if stopped.args == (signal.SIGINT,) else REQUEUE
         last = folder / "checkpoints" / "last.ckpt"

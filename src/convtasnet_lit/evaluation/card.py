@@ -102,6 +102,8 @@ def _data(stored: StoredNetwork) -> str:
         return f"## Data\n\nThe file of {stored.origin} does not say what it was trained on."
     met = f"\n\n{len(stored.speakers)} speakers were heard in training and validation." if stored.speakers else ""
     disjoint = "Splits are by speaker: nobody of the test set was heard in training or validation."
+    if stored.unmarked:
+        disjoint += f" That is not known of the network it began with, {stored.unmarked}."
     return f"## Data\n\n{_corpus(stored.corpus)}, at {stored.sample_rate} Hz.{met} {disjoint}"
 
 
@@ -121,6 +123,7 @@ def _training(stored: StoredNetwork) -> dict[str, str]:
         "levels": f"U(-{data.level_range_db}, {data.level_range_db}) dB relative to the first speaker",
         "normalization": "mixtures at -25 dBFS" if data.normalize else "none",
         "augmentation": f"{'random crop' if augment.random_crop else 'no random crop'}, {speed}, {snr}",
+        **({"began with": Path(config.init).name} if config.init else {}),
         **_conditions(config),
         "loss": f"negative {'SNR' if data.mixed_counts else 'SI-SDR'} of the best permutation",
         "effective batch": f"{batch} mixtures",

@@ -74,6 +74,9 @@ def refuse_known_speakers(data: MixtureDataModule, stored: StoredNetwork, split:
             "%s: does not say which recordings it was trained on; that the test speakers are strangers was checked %s"
         )
         logger.warning(text, stored.file, how)
+    elif stored.unmarked:
+        text = "%s: began with %s, which does not say whom it had met; the test speakers may be among them"
+        logger.warning(text, stored.file, stored.unmarked)
 
 
 def _heard_before(data: MixtureDataModule, stored: StoredNetwork) -> set[str]:

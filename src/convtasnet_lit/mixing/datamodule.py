@@ -56,6 +56,16 @@ class MixtureDataModule(LightningDataModule):
         self._corpus: PreparedCorpus | None = None
         self._fixed: dict[Split, FixedMixtures] = {}
         self._epoch = self._batches_done = 0  # where training begins
+        self.met_before(())
+
+    def met_before(self, recordings: Sequence[str], unmarked: str = "") -> None:
+        """Tell whom a network has met that is trained further here.
+
+        Args:
+            recordings: Marks of their recordings.
+            unmarked: The network's name, if it does not say which recordings it was trained on.
+        """
+        self._met_before, self._unmarked = tuple(recordings), unmarked
 
     def prepare_data(self) -> None:
         """Make the store, once a machine."""
@@ -185,7 +195,8 @@ class MixtureDataModule(LightningDataModule):
         batches = trainer.fit_loop.epoch_loop.batch_progress
         return {
             "speakers": list(self._trained.splits.train + self._trained.splits.validation),
-            "recordings": self._recordings,
+            "recordings": list(dict.fromkeys([*self._met_before, *self._recordings])),
+            "unmarked": self._unmarked,
             "utterances": self._utterances,
             "epoch": trainer.fit_loop.epoch_progress.current.processed,  # type: ignore[attr-defined]
             "batches_done": 0 if batches.is_last_batch else batches.current.ready,
@@ -209,6 +220,7 @@ class MixtureDataModule(LightningDataModule):
                 "run began with, or it began with an earlier version of convtasnet_lit; choose another name=..."
             )
         self._epoch, self._batches_done = state_dict["epoch"], state_dict["batches_done"]
+        self.met_before(state_dict.get("recordings", ()), state_dict.get("unmarked", ""))
 
     @cached_property
     def _utterances(self) -> str:

@@ -1,6 +1,5 @@
 """Weights averaged over the steps: what is validated, kept as the best and opened later."""
 
-from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -16,12 +15,10 @@ class AveragedWeights(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(avg_fn=lambda average, weights, steps: average_with(average, weights, steps, decay))
+        def average(average: Tensor, weights: Tensor, steps: Tensor) -> Tensor:
+            return average_with(average, weights, steps, decay)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep the average where the weights will be; Lightning has not moved them there yet."""
-        self._device = trainer.strategy.root_device
-        super().setup(trainer, pl_module, stage)
+        super().__init__(device=None, avg_fn=average)  # where the weights are
 
 
 def average_with(average: Tensor, weights: Tensor, steps: Tensor, decay: float) -> Tensor:

@@ -109,7 +109,8 @@ class Interrupted(Exception):  # noqa: N818 - it says what happened, and is no e
 class SaveOnInterrupt(Callback):
     """At Ctrl-C or SIGUSR1, finish the step or validation, save `last.ckpt`, and stop; a second one stops at once.
 
-    SIGUSR1 is what a cluster sends before a job's time ends.
+    SIGUSR1 is what a cluster sends before a job's time ends. A run of several processes saves at the ends of epochs
+    alone; SIGTERM ends it at once.
 
     Args:
         path: The file that the checkpoint is written to.
@@ -123,8 +124,10 @@ class SaveOnInterrupt(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen, where one process decides alone, and where Python hears signals."""
         self._asked = 0
-        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._ask) for number in _STOPPING}
+        # At SIGTERM Lightning would broadcast amid the sums of gradients, and several processes would wait forever.
+        heard = dict.fromkeys(_STOPPING, self._ask) if trainer.world_size == 1 else {signal.SIGTERM: signal.SIG_DFL}
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, handler) for number, handler in heard.items()}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -19,6 +19,7 @@ from convtasnet_lit.training.losses import counting_pit_loss, pit_loss
 from convtasnet_lit.training.metrics import SeparationMetrics
 from convtasnet_lit.training.muon import Muon
 from convtasnet_lit.training.schedules import halving, warmup_cosine
+from convtasnet_lit.weights.stored import StoredNetwork
 
 LOG_EVERY_BATCHES = 10  # masks are large, and reading them takes time
 
@@ -44,12 +45,22 @@ class SeparationModule(LightningModule):
         data = self.config.data
         self.network = ConvTasNet(data.num_speakers, **config["model"])
         self.network.memory = self.config.trainer.memory.name
+        self.began_with: dict[str, str] = {}  # the network whose weights it took, and their hash
         plain = self.network.separate_with_masks
         self._separate = Compiled(self.network) if self.config.trainer.compile else plain
         self._loss = counting_pit_loss if data.mixed_counts else pit_loss
         # NaN stays NaN: by default it would be left out. "disable" would forget the weights (torchmetrics 1.9).
         self.validation_loss = MeanMetric(nan_strategy=torch.nan)
         self.validation_metrics = SeparationMetrics([metric.name for metric in self.config.metrics], data.sample_rate)
+
+    def begin_with(self, stored: StoredNetwork) -> None:
+        """Take the weights of a trained network.
+
+        Args:
+            stored: The network, of the sizes of this one.
+        """
+        self.network.load_state_dict(stored.build().state_dict())
+        self.began_with = {"init": self.config.init, "weights": stored.digest}
 
     def forward(self, mixture: Tensor) -> Tensor:
         """(batch, samples) -> (batch, sources, samples)."""

@@ -1,4 +1,4 @@
-"""What a run was trained with and on: versions, machine, commit and data."""
+"""What a run was trained with and on: versions, machine, commit, data and the weights it began with."""
 
 import json
 import platform
@@ -33,6 +33,8 @@ class Provenance(Callback):
         """Add a part where something differs, unless an earlier part stopped the training for good."""
         if trainer.is_global_zero and not trainer.should_stop:
             here = environment(pl_module.device) | {"data": trainer.datamodule.content()}  # type: ignore[attr-defined]
+            if pl_module.began_with:
+                here["began_with"] = pl_module.began_with
             parts = self._before() if trainer.global_step else []
             if not parts or parts[-1] | here != parts[-1]:
                 parts.append({"from_epoch": trainer.current_epoch + 1} | here)

@@ -1,7 +1,8 @@
 """A training run from its settings to its best checkpoint."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.training.budget import ADVICE, report_memory, room_here, settled
 from convtasnet_lit.training.callbacks import BestAndLast
 from convtasnet_lit.training.curves import draw_curves
+from convtasnet_lit.training.initial import begun_with
 from convtasnet_lit.training.module import SeparationModule
 from convtasnet_lit.training.resume import is_first_process, keep_batch, resume_point
 from convtasnet_lit.training.trainer import make_trainer, pick_precision
+from convtasnet_lit.weights.stored import StoredNetwork
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,14 @@ class Result:
     seconds: float  # of this call
 
 
-def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> Result:
+def train(config: Config, folder: Path, callbacks: Sequence[Callback] = (), given: Collection[str] = ()) -> Result:
     """Train a separator, or go on with a run that was stopped.
 
     Args:
         config: The run.
         folder: Where checkpoints, history and curves go.
         callbacks: What else happens beside the steps.
+        given: The settings that were asked for by name, and do not give way to those of `config.init`.
 
     Raises:
         InputError: The data or the folder cannot be used, the GPU's memory does not suffice, or the loss became
@@ -48,20 +52,25 @@ def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> R
     started = time.monotonic()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
+        os.environ["OMP_NUM_THREADS"] = str(config.trainer.threads)  # else Lightning sets its own in several processes
     computed = replace(config.trainer, precision=pick_precision(config.trainer))  # and so it is stored
     config = replace(config, trainer=computed, data=config.data.at_absolute_paths())  # evaluation may run from anywhere
+    config, initial = begun_with(config, folder, given)
     room = room_here(config)
     config = settled(keep_batch(config, folder), room)
     last = resume_point(config, folder)
     seed_everything(config.seed, workers=True, verbose=False)
     data = MixtureDataModule(config.data, config.augment, config.seed)
+    if initial is not None:
+        unmarked = "" if initial.recordings else Path(config.init).name
+        data.met_before(initial.recordings, initial.unmarked or unmarked)
     if is_first_process():
         data.check()
     trainer = make_trainer(config, folder, callbacks)
     if is_first_process():
         report_memory(config, room)
     try:
-        _fit(trainer, config, data, last)
+        _fit(trainer, config, data, last, initial)
     finally:
         if trainer.is_global_zero and (folder / "history.csv").exists():
             draw_curves(folder / "history.csv", folder / "curves.png")
@@ -73,9 +82,14 @@ def train(config: Config, folder: Path, callbacks: Sequence[Callback] = ()) -> R
     return Result(folder, Path(best.best_model_path), score, trainer.current_epoch, time.monotonic() - started)
 
 
-def _fit(trainer: Trainer, config: Config, data: MixtureDataModule, last: Path | None) -> None:
+def _fit(
+    trainer: Trainer, config: Config, data: MixtureDataModule, last: Path | None, initial: StoredNetwork | None
+) -> None:
+    module = SeparationModule(plain(config))
+    if initial is not None:
+        module.begin_with(initial)
     try:
-        trainer.fit(SeparationModule(plain(config)), data, ckpt_path=last, weights_only=True)
+        trainer.fit(module, data, ckpt_path=last, weights_only=True)
     except SystemExit as ended:  # what Lightning makes of a Ctrl-C that stops at once
         raise KeyboardInterrupt from ended
     except torch.OutOfMemoryError as error:

@@ -111,6 +111,7 @@ def trained_network(checkpoint: Mapping[str, Any], path: Path) -> StoredNetwork:
         data.get("corpus", ""),
         tuple(map(str, met.get("speakers", ()))),
         tuple(map(str, met.get("recordings", ()))),
+        str(met.get("unmarked", "")),
         data.get("target", "reverberant"),  # versions before 0.2 knew no rooms
         config,
         None if met.get("batches_done") else checkpoint.get("epoch"),

@@ -31,6 +31,7 @@ _KEYS = {
     "corpus": str,
     "speakers": list,
     "recordings": str,
+    "unmarked": str,
     "target": str,
 }
 
@@ -57,6 +58,7 @@ def write_published(stored: StoredNetwork, folder: Path) -> None:
         "corpus": stored.corpus,
         "speakers": [] if stored.of_own_corpus else list(stored.speakers),
         "recordings": " ".join(stored.recordings),  # on one line
+        "unmarked": stored.unmarked,
         "target": stored.target,
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -91,6 +93,7 @@ def read_published(folder: Path) -> StoredNetwork:
         values["corpus"],
         tuple(map(str, values["speakers"])),
         tuple(values["recordings"].split()),
+        values["unmarked"],
         values["target"],
     )
 
@@ -186,7 +189,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not written by convtasnet_lit.publish: it has no format")
     if values["format"] != FORMAT:
         raise InputError(f"{path}: of format {values['format']}; this version of convtasnet_lit reads {FORMAT}")
-    values = {"recordings": "", "target": "reverberant"} | values  # versions before 0.2 did not write them
+    # versions before 0.2 did not write them
+    values = {"recordings": "", "unmarked": "", "target": "reverberant"} | values
     for key, kind in _KEYS.items():
         if not isinstance(values.get(key), kind):
             raise InputError(f"{path}: {key}: {values.get(key)!r} is not allowed; it must be of type {kind.__name__}")

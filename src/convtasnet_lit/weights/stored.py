@@ -31,6 +31,7 @@ class StoredNetwork:
         corpus: What it was trained on; empty where the file does not say.
         speakers: Those it met in training and validation, as far as the file says.
         recordings: Marks of some of their recordings (`corpus.marks`), as far as the file says.
+        unmarked: A network that its training began with, if that one's file does not say whom it had met.
         target: What it gives back of speakers in a room: `reverberant` or `dry`.
         config: The whole configuration of the training; empty but for our own checkpoints.
         epoch: The epoch of the training, from 0; None but for our own checkpoints at the end of an epoch.
@@ -50,6 +51,7 @@ class StoredNetwork:
     corpus: str = ""
     speakers: tuple[str, ...] = ()
     recordings: tuple[str, ...] = ()
+    unmarked: str = ""
     target: str = "reverberant"
     config: Mapping[str, Any] | None = None
     epoch: int | None = None
