@@ -37,7 +37,7 @@ from convtasnet_lit.mixing.plan import mixture_table
 from convtasnet_lit.model.processor import warn_of_slow_bfloat16
 from convtasnet_lit.training.module import make_optimizer
 
-OUR_RUN = ("experiment=people", "schedule=warmup_cosine", "optimizer.name=muon")
+OUR_RUN = ("experiment=people", "schedule=warmup_cosine", "optimizer.name=muon", "optimizer.lr=3e-3")
 METRICS = ["si_sdr", "si_sdri"]
 OVERRIDES = Path(".hydra", "overrides.yaml")  # in the folder of a run, as Hydra leaves them
 
