@@ -24,6 +24,7 @@ PAPER_SHAPE = {
     "num_repeats": 3,
     "mask_activation": "relu",
 }
+ADAMS_RATE = 1e-3  # of the paper, torchaudio and Asteroid
 _PARTS = 1000  # of the budget, between which the rate is moved on
 
 
@@ -117,7 +118,7 @@ def recipe_of(system: str, settings: str, config: Config) -> Recipe:
 
     Args:
         system: One of `SYSTEMS`.
-        settings: `recipe`, or `same-size`: our run's sizes, batch and rate, in float32, with Adam at a constant rate.
+        settings: `recipe`, or `same-size`: our run's sizes and batch, in float32, with Adam at the paper's rate.
         config: Our run.
     """
     schedule, data = config.schedule, config.data
@@ -132,5 +133,7 @@ def recipe_of(system: str, settings: str, config: Config) -> Recipe:
         schedule.warmup_fraction if schedule.name is ScheduleName.warmup_cosine else None,
     )
     if settings == "same-size":
-        return replace(ours, bfloat16=False, optimizer=OptimizerName.adam, warmup_fraction=None)
+        return replace(
+            ours, learning_rate=ADAMS_RATE, bfloat16=False, optimizer=OptimizerName.adam, warmup_fraction=None
+        )
     return SYSTEMS[system].recipe or ours
