@@ -254,25 +254,59 @@ for number, values in enumerate(json.loads(sys.argv[1])):
 """
 
 
+def on_two_processes(script: str, *arguments: str) -> list[int]:
+    """Run a script as Lightning's two processes, and return how they ended."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-c", script, *arguments]
+    group = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    group |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    both = [subprocess.Popen(command, env=group | {"RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")]
+    try:
+        return [process.wait(400) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+
+
+TERMINATED = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+from lightning import Callback
+from convtasnet_lit.config import Config, typed
+from convtasnet_lit.training.run import train
+
+class Terminate(Callback):
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            Path(sys.argv[2], f"threads-{trainer.global_rank}").write_text(str(torch.get_num_threads()))
+            if trainer.global_rank == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+train(typed(Config, json.loads(sys.argv[1])), Path(sys.argv[2]), [Terminate()])
+"""
+
+
+def test_sigterm_ends_both_processes_which_have_the_threads_asked_for(config: Config, tmp_path: Path) -> None:
+    several = replace(config, trainer=replace(config.trainer, devices=2, threads=3))
+    first, second = on_two_processes(TERMINATED, json.dumps(plain(several)), str(tmp_path))
+    assert first == -signal.SIGTERM
+    assert second != 0
+    assert [(tmp_path / f"threads-{rank}").read_text() for rank in (0, 1)] == ["3", "3"]
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 0
+
+
 def test_runs_on_two_processes_killed_in_the_middle_of_epochs_end_with_the_same_weights(
     config: Config, tmp_path: Path
 ) -> None:
     trainer = replace(config.trainer, max_epochs=4, devices=2)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
     runs = [
         plain(replace(config, schedule=schedule, trainer=trainer, data=replace(config.data, num_workers=workers)))
         for schedule, workers in zip(SCHEDULES.values(), (2, 1), strict=True)
     ]
-    command = [sys.executable, "-c", TWO, json.dumps(runs), str(tmp_path)]
-    group = os.environ | {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    both = [subprocess.Popen(command, env=group | {"RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")]
-    try:
-        assert [process.wait(400) for process in both] == [0, 0]
-    finally:
-        for process in both:
-            process.kill()
+    assert on_two_processes(TWO, json.dumps(runs), str(tmp_path)) == [0, 0]
     for number in range(len(runs)):
         assert_equal_runs(tmp_path / str(number) / "whole", tmp_path / str(number) / "killed", but="train/")
 
