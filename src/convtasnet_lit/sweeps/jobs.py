@@ -17,6 +17,7 @@ from convtasnet_lit.config import Config, LauncherConfig, LauncherName, typed
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError, require
 
+MARK = "sweep.done"  # in the folder of a run that a sweep trained and evaluated to the end
 _HYDRAS_OWN = ("help", "hydra_help", "cfg", "info", "shell_completion", "config_dir", "config_name", "config_path")
 _NOT_OF_A_RUN = ("sweep", "launcher", "hydra", "resume")  # what says how runs are started
 
@@ -47,7 +48,7 @@ class Job:
     @property
     def mark(self) -> Path:
         """A file that says so: an evaluation alone can be one of a run that was stopped halfway."""
-        return self.folder / "sweep.done"
+        return self.folder / MARK
 
 
 @dataclass(frozen=True)
