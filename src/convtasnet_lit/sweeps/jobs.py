@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress, product
+from itertools import combinations, compress, product
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -118,10 +118,11 @@ def _jobs(lines: Sequence[Override]) -> list[Job]:
         choices[key] = [f"{key}={value}" for value in line.sweep_string_iterator()] if swept else [str(line.input_line)]
     differing = [len(values) > 1 for values in choices.values()]
     jobs = [_job(overrides, " ".join(compress(overrides, differing))) for overrides in product(*choices.values())]
-    folders = [job.folder for job in jobs]
-    for folder in folders:
-        if folders.count(folder) > 1:
-            raise InputError(f"{folder}: would be the folder of several runs of the sweep; leave name=... out")
+    for one, other in combinations(jobs, 2):
+        if one.folder == other.folder:
+            named = "; leave name=... out" if one.config.name else ""
+            both = f"{one.label} and {other.label}"
+            raise InputError(f"{one.folder}: would be the folder of two runs of the sweep, {both}{named}")
     return jobs
 
 
