@@ -10,7 +10,7 @@ from convtasnet_lit.training.trainer import wandb_run
 
 
 def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, Any], utterances: pd.DataFrame) -> None:
-    """Add a table of utterances, a table by gender pair, and the means with their 95 % intervals to a run that W&B knows.
+    """Add a table of utterances, one by gender pair, and the means with 95 % intervals to a run that W&B knows.
 
     Args:
         run: The folder of the run.
