@@ -24,7 +24,7 @@ from convtasnet_lit import train as door
 from convtasnet_lit.config import Config
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.studies import MOST_STARTS, ReportEpochs, SharedStudy
+from convtasnet_lit.studies import ENOUGH, MOST_STARTS, ReportEpochs, SharedStudy
 from convtasnet_lit.training import run as train
 from convtasnet_lit.training.callbacks import Interrupted
 from convtasnet_lit.weights.checkpoint import read_checkpoint
@@ -87,7 +87,8 @@ def test_a_study_leaves_plots_a_table_and_the_command_that_repeats_the_best(
     assert run(monkeypatch, *arguments) == 0
     printed = capsys.readouterr().out
     assert "3 of 3 trials done, 0 running; at most 0.0 min left" in printed
-    for name in ("history", "importance", "slice"):
+    assert not Path("found/importance.html").exists()  # of three trials it would be chance
+    for name in ("history", "slice"):
         page = Path("found", f"{name}.html").read_text()
         assert "optimizer.lr" in page or name == "history"
         assert 'src="plotly.min.js"' in page  # so that no network is needed
@@ -118,6 +119,18 @@ def test_a_study_leaves_plots_a_table_and_the_command_that_repeats_the_best(
     assert len(pd.read_csv("found/trials.csv")) == 3
     assert run(monkeypatch, *arguments, "--seed", "1") == 2
     assert "error: found: holds a study with seed 0; name another folder with --out" in capsys.readouterr().err
+
+
+def test_importance_is_drawn_once_ten_trials_are_complete(tmp_path: Path) -> None:
+    study = opened(tmp_path, wanted=ENOUGH)
+    for number in range(ENOUGH):
+        assert not (tmp_path / "importance.png").exists()
+        trial, held = claimed(study)
+        with held:
+            study.end(trial, -float(number))
+        if number >= ENOUGH - 2:
+            study.draw()
+    assert (tmp_path / "importance.png").exists() and (tmp_path / "importance.html").exists()
 
 
 def test_a_killed_process_leaves_its_trial_to_the_other(
@@ -319,6 +332,10 @@ def test_a_study_can_be_copied_into_a_database(tmp_path: Path) -> None:
         (["trainer.devices=2"], "trainer.devices: 2 is not allowed"),
         (["data.root=/nowhere,/here", "data.store=new"], "data.root: /nowhere is not there"),
         (["data.batch_size=2,100"], "data.train_mixtures: 8 make no batch of 100"),
+        (
+            ["--out", "/dev/null/study"],
+            "--out: /dev/null/study is not allowed; it must be a folder that can be written",
+        ),
         (["--trials", "0"], "--trials: 0 is not allowed; it must be 1 or more"),
     ],
 )

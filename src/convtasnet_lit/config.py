@@ -110,6 +110,7 @@ class LoggerConfig:
     project: str = "convtasnet_lit"
     group: str = ""  # of the runs of a sweep
     label: str = ""  # the run's name in W&B; by default that of its folder, in a sweep what it differs in
+    arm: str = ""  # what runs share that differ in their seed alone; by default their other overrides
     tags: list[str] = field(default_factory=list)  # in W&B; by default experiment, ablation, sweep and corpus
     artifacts: bool = False  # W&B keeps the best checkpoint of a training that ended
 

@@ -1,16 +1,23 @@
-"""Lay out a W&B workspace for a sweep: `python -m convtasnet_lit.dashboard model.mask_activation --entity TEAM`."""
+"""Lay out a W&B workspace for a sweep: `python -m convtasnet_lit.dashboard --entity TEAM`."""
 
 import argparse
 import os
 from pathlib import Path
 
 from convtasnet_lit.command_line import Parser, reported
+from convtasnet_lit.errors import InputError
 
 
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = Parser("dashboard", description="Lay out a W&B workspace: curves by arm, final scores, sounds.")
-    parser.add_argument("groupby", help="the setting that tells the arms apart, such as model.mask_activation")
+    parser.add_argument(
+        "groupby",
+        nargs="?",
+        default="logger.arm",
+        help="the setting that tells the arms apart, such as model.mask_activation; default %(default)s, which is "
+        "all that a run was given but its seed",
+    )
     parser.add_argument("--project", default="convtasnet_lit", help="default %(default)s")
     parser.add_argument("--entity", default="", help="the user or team; default that of the key")
     parser.add_argument(
@@ -31,7 +38,10 @@ def main() -> None:
             workspace.save()
             print(workspace.url)
         else:
-            write_spec(workspace, options.out)
+            try:
+                write_spec(workspace, options.out)
+            except OSError as error:
+                raise InputError(f"--out: {options.out} cannot be written: {error.strerror}") from error
             print(f"{options.out}: no WANDB_API_KEY is set, so the workspace was written here")
 
 

@@ -1,6 +1,7 @@
 """Search for good settings: `python -m convtasnet_lit.search data=demo 'optimizer.lr=log(1e-4,1e-2)' --trials 20`."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -45,12 +46,15 @@ def search(options: argparse.Namespace) -> None:
         raise InputError(f"overrides: none; {searched}; say what to train, such as data=demo model=tiny")
     if not (find_spec("optuna") and find_spec("plotly")):
         raise InputError("search needs packages: pip install 'convtasnet_lit[search]'")
+    folder = Path(options.out or f"searches/{run_folder('', '+'.join(options.overrides).replace('=', '-'))}")
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    writable = above.is_dir() and os.access(above, os.W_OK)
+    require(writable, "--out", folder, f"a folder that can be written, and {above} is none")
     fixed, space = _read(options.overrides)
     configs = _composed(fixed, space)
     from convtasnet_lit.studies import SharedStudy  # not before: bad settings need no torch
 
     _check_here(configs, options.threads)
-    folder = Path(options.out or f"searches/{run_folder('', '+'.join(options.overrides).replace('=', '-'))}")
     settings = {name: getattr(options, name) for name in ("overrides", "seed", "pruner")}
     epochs, data = max(config.trainer.max_epochs for config in configs), configs[0].data
     study = SharedStudy(folder, space, settings, epochs, options.trials)
@@ -165,8 +169,8 @@ def _show_results(study: "SharedStudy") -> None:
         raise InputError(f"{study.folder}: no trial was trained to its end")
     best = study.optuna.best_trial
     print(f"best: {study.describe(best)} with {' '.join(_assigned(best.params))}")
-    files = f"trial-{best.number}/checkpoints/best.ckpt, trials.csv, history.html, importance.html, slice.html"
-    print(f"in {study.folder}: {files}")
+    plots = ", ".join(path.name for path in sorted(study.folder.glob("*.html")))
+    print(f"in {study.folder}: trial-{best.number}/checkpoints/best.ckpt, trials.csv, {plots}")
     print(f"to train it again: {best.user_attrs['command']}")
 
 

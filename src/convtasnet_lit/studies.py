@@ -26,6 +26,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
 
 PLOTS = {"history": "optimization_history", "importance": "param_importances", "slice": "slice"}
+ENOUGH = 10  # complete trials, before a setting's importance is more than chance; as many are drawn at random first
 MOST_STARTS = 3  # without an epoch between them: settings that kill their process must not hold up the study
 Claimed = tuple[optuna.Trial, AbstractContextManager[object]]
 
@@ -96,13 +97,16 @@ class SharedStudy:
         return f"{len(trials) - len(running)} of {self.wanted} trials done, {len(running)} running; {rest}"
 
     def draw(self) -> None:
-        """Write the table of the trials and, once two of them are complete, the plots."""
+        """Write the table of the trials and, once two of them are complete, the plots; of importance, once ten are."""
         with written_whole(self.folder / "trials.csv") as partial:
             self.optuna.trials_dataframe().to_csv(partial, index=False)
-        if len(self.trials(TrialState.COMPLETE)) > 1:
+        complete = len(self.trials(TrialState.COMPLETE))
+        if complete > 1:
             with plt.rc_context(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Optuna's, of its interface to matplotlib and of few trials
                 for name, plot in PLOTS.items():
+                    if name == "importance" and complete < ENOUGH:
+                        continue
                     self._draw(name, f"plot_{plot}", "share" if name == "importance" else "validation loss (dB)")
 
     def _draw(self, name: str, plot: str, label: str) -> None:
@@ -111,6 +115,10 @@ class SharedStudy:
             figure.write_html(partial, include_plotlyjs="directory")
         with written_whole(self.folder / f"{name}.png") as partial:  # by matplotlib: plotly would need a browser
             getattr(optuna.visualization.matplotlib, plot)(self.optuna, target_name=label)
+            if name == "slice":  # a panel a setting, wide enough for its tick labels
+                plt.gcf().set_size_inches(max(6.4, 4 * len(self.space)), 4.8)
+                for axis in plt.gcf().axes[: len(self.space)]:
+                    axis.tick_params(axis="x", rotation=30)
             plt.savefig(partial, format="png", dpi=150, bbox_inches="tight")
             plt.close()
 

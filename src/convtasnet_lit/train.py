@@ -1,5 +1,6 @@
 """Train a separator: `python -m convtasnet_lit.train model=paper data.segment=4s`."""
 
+import re
 import shlex
 import signal
 import sys
@@ -25,7 +26,8 @@ def _run(config: Config, folder: Path) -> None:
 
     try:
         media = [] if config.logger.name is LoggerName.csv else [ValidationMedia()]
-        logger = replace(config.logger, tags=config.logger.tags or _tags(config))
+        tags, arm = config.logger.tags or _tags(config), config.logger.arm or _arm()
+        logger = replace(config.logger, tags=tags, arm=arm)
         given = given_settings(HydraConfig.get().overrides.task)
         result = train(replace(config, logger=logger), folder, media, given)
     except Interrupted as stopped:
@@ -43,6 +45,12 @@ def _tags(config: Config) -> list[str]:
     chosen = HydraConfig.get().runtime.choices
     words = [chosen["experiment"], chosen["ablation"], config.logger.group, config.data.corpus.name]
     return list(dict.fromkeys(word[:64] for word in words if word))  # no tag may be longer
+
+
+def _arm() -> str:
+    """What a run shares with those of other seeds: its overrides that change the result."""
+    overrides = HydraConfig.get().job.override_dirname
+    return re.sub(r"(^|\+)seed-\d+", "", overrides).strip("+") or "default"
 
 
 _one = hydra_door("train", Config, _run)
@@ -68,9 +76,11 @@ def _launch(sweep: Sweep) -> int:
     failed = run_locally(sweep)
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
+    if failed:
+        return 1
     folders = " ".join(shlex.quote(str(job.folder)) for job in sweep.jobs)
     print(f"compare them: python -m convtasnet_lit.report {folders}")
-    return 1 if failed else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -101,9 +101,16 @@ def test_what_only_the_swept_values_make_valid_is_accepted(monkeypatch: pytest.M
     ]
 
 
-def test_runs_of_one_folder_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="would be the folder of several runs"):
-        asked(monkeypatch, "sweep=schedule", "name=mine")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["schedule=halving,warmup_cosine", "name=mine"], "schedule=halving and schedule=warmup_cosine; leave name="),
+        (["seed=3,1,3"], "seed=3 and seed=3$"),
+    ],
+)
+def test_runs_of_one_folder_are_refused(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=f"would be the folder of two runs of the sweep, {said}"):
+        asked(monkeypatch, "-m", *arguments)
 
 
 def test_hydras_own_launcher_is_left_to_hydra(monkeypatch: pytest.MonkeyPatch) -> None:

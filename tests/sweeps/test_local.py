@@ -49,6 +49,7 @@ def test_a_killed_sweep_goes_on_and_repeats_nothing_that_finished(command: list[
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert f"{len(times)} of 2 runs are done already" in done.stdout
+    assert "compare them: python -m convtasnet_lit.report runs/" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in times} == times
     histories = [len(path.read_text().splitlines()) for path in first.glob("*/history.csv")]
     assert histories == [4, 4]  # the header and three epochs each
@@ -62,6 +63,8 @@ def test_a_run_that_fails_is_named_and_stops_no_other(command: list[str], tmp_pa
     assert done.returncode == 1, done.stdout + done.stderr
     assert "SSB9999 is not among" in done.stderr
     assert done.stderr.count("error: ") == 1
+    assert "2 runs, 2 at once" in done.stdout and "1 run left" in done.stdout
+    assert "compare them" not in done.stdout  # not all are there
     assert len(list(tmp_path.glob("runs/*/evaluation-test/metrics.json"))) == 1
 
 
@@ -78,6 +81,7 @@ def test_a_signal_to_the_sweep_alone_lets_its_runs_save_their_state(
     printed, said = process.communicate(timeout=100)
     assert process.returncode == code
     assert "failed" not in printed and "stopping the runs" in said
+    assert said.endswith("stopped; the same command goes on with the runs\n")
     (run,) = tmp_path.glob("runs/*")  # the other one did not begin
     assert f"stopped; the state is in {run}/checkpoints/last.ckpt" in (run / "sweep.log").read_text()
     assert not (run / "evaluation-test").exists()

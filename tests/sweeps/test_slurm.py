@@ -26,6 +26,7 @@ echo "$SLURM_JOB_NAME $SRUN_CPUS_PER_TASK" >> {folder}/seen
 """
 SCONTROL = """#!/bin/bash
 echo "$*" >> {folder}/requeued
+test ! -e {folder}/refused
 """
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do shift; done
@@ -49,6 +50,8 @@ def test_each_task_is_one_run_and_one_that_is_asked_to_stop_is_queued_again(
     tool(tmp_path, "scontrol", SCONTROL)
     odd = [("name=it's one", f"seed={seed}", "metrics=[si_sdr,sdr]") for seed in range(3)]
     jobs = [Job(overrides, tmp_path / f"run {seed}", Config()) for seed, overrides in enumerate(odd)]
+    for job in jobs:
+        job.folder.mkdir()  # as training does
     script = write_script(Sweep("masks", jobs, LauncherConfig(threads=3)), tmp_path)
     text = script.read_text()
     assert "#SBATCH --array=0-2\n" in text
@@ -60,11 +63,17 @@ def test_each_task_is_one_run_and_one_that_is_asked_to_stop_is_queued_again(
         environment = os.environ | ids | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         return subprocess.run(["bash", str(script)], env=environment).returncode
 
+    (tmp_path / "refused").touch()
+    assert run(1) == 75  # what is not queued again must not count as complete
+    for name in ("refused", "stopped", "requeued", "calls"):
+        (tmp_path / name).unlink()
     assert [run(task) for task in range(3)][:2] == [0, 0]
+    assert not any(job.mark.exists() for job in jobs)
     assert (tmp_path / "requeued").read_text() == "requeue 77_0\nrequeue 77_1\n"
     assert run(0) == run(1) == 0
     assert set((tmp_path / "seen").read_text().splitlines()) == {"interactive 3"}  # Lightning requeues no such job
     assert run(2) != 0
+    assert [job.mark.exists() for job in jobs] == [True, True, False]
     calls = (tmp_path / "calls").read_text().splitlines()
     end = "resume=true trainer.threads=3 logger.group='masks'"
     assert calls[0] == f"0 -m convtasnet_lit.train name=it's one seed=0 metrics=[si_sdr,sdr] {end}"

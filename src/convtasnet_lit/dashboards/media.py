@@ -1,5 +1,6 @@
 """Sound and pictures of a few validation mixtures after each epoch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,16 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
-from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from scipy.signal import spectrogram
+from torch import Tensor
 
 from convtasnet_lit.config import Split
 from convtasnet_lit.evaluation.pictures import example_signals
 
 MIXTURES = 2  # of the validation list
+WIDTH, PANEL, LINE, DPI = 800, 160, 20, 100  # pixels of a picture's width, a panel's height, a line of text, an inch
 KEYS = ("audio/{} mixture", "audio/{} estimate_1", "audio/{} estimate_2", "spectrograms/{}", "masks/{}")
 
 
@@ -47,8 +51,8 @@ def _log_mixture(trainer: Trainer, module: Any, item: Any, name: str, rate: int)
     signals = example_signals(item, estimates[0].float().cpu())
     heard = {f"audio/{name} {signal}": samples for signal, samples in signals.items()}
     seen = {
-        f"spectrograms/{name}": np.concatenate([_spectrogram(samples, rate) for samples in signals.values()]),
-        f"masks/{name}": np.concatenate(list(_colours(masks[0].float().cpu().numpy(), 0, 1))),
+        f"spectrograms/{name}": _spectrograms(signals, rate),
+        f"masks/{name}": _masks(masks[0], len(item.mixture) / rate),
     }
     logger = trainer.logger
     if isinstance(logger, TensorBoardLogger):
@@ -63,14 +67,39 @@ def _log_mixture(trainer: Trainer, module: Any, item: Any, name: str, rate: int)
         logger.experiment.log(sounds | {key: wandb.Image(picture) for key, picture in seen.items()})
 
 
-def _spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
-    """A picture (frequencies, frames, 3), low frequencies at the bottom."""
-    _, _, power = spectrogram(samples, rate, nperseg=round(0.032 * rate))
-    return _colours(10 * np.log10(power[::-1] + 1e-12), -120, -40)
+def _spectrograms(signals: Mapping[str, np.ndarray], rate: int) -> np.ndarray:
+    powers = {name: spectrogram(samples, rate, nperseg=round(0.032 * rate))[2] for name, samples in signals.items()}
+    decibels = {name: 10 * np.log10(power[::-1] + 1e-12) for name, power in powers.items()}
+    seconds = len(signals["mixture"]) / rate
+    axes = f"{seconds:g} s from left to right, 0 to {rate / 2000:g} kHz from bottom to top"
+    return _picture(f"{axes}; dark: -120 dB, bright: -40 dB", decibels, "viridis", -120, -40)
 
 
-def _colours(values: np.ndarray, lowest: float, highest: float) -> np.ndarray:
-    """Colours of (..., rows, columns): matplotlib's figures would take seconds of each epoch."""
-    share = (values - lowest) / (highest - lowest)
-    picture: np.ndarray = colormaps["viridis"](share.clip(0, 1), bytes=True)[..., :3]
-    return picture
+def _masks(masks: Tensor, seconds: float) -> np.ndarray:
+    """A picture of masks (sources, filters, frames): many values are above 1, and must look so."""
+    panels = {f"output {number}": mask for number, mask in enumerate(masks.float().cpu().numpy(), start=1)}
+    caption = f"{seconds:g} s from left to right, filters from top to bottom; blue: 0, grey: 1, red: 2 and above"
+    return _picture(caption, panels, "coolwarm", 0, 2)
+
+
+def _picture(caption: str, panels: Mapping[str, np.ndarray], colours: str, lowest: float, highest: float) -> np.ndarray:
+    """Draw panels (rows, columns) under one another, each under its name: a picture (rows, columns, 3).
+
+    Their pixels are picked and placed here, as axes would take half a second of each epoch for each picture.
+    """
+    height = LINE + len(panels) * (LINE + PANEL)
+    figure = Figure((WIDTH / DPI, height / DPI), DPI)
+    canvas, texts = FigureCanvasAgg(figure), [caption, *panels]
+    for number, text in enumerate(texts):
+        middle = LINE / 2 + max(0, number - 1) * PANEL + number * LINE
+        figure.text(0.005, 1 - middle / height, text, va="center", fontsize=9)
+    for number, values in enumerate(panels.values(), start=1):
+        rows, columns = (
+            np.linspace(0, size - 1, wanted).round().astype(int)
+            for size, wanted in zip(values.shape, (PANEL, WIDTH), strict=True)
+        )
+        bottom = (len(panels) - number) * (LINE + PANEL)
+        shown = values[np.ix_(rows, columns)]
+        figure.figimage(shown, 0, bottom, cmap=colours, vmin=lowest, vmax=highest, origin="upper")
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]

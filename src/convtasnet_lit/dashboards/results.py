@@ -10,7 +10,7 @@ from convtasnet_lit.training.trainer import wandb_run
 
 
 def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, Any], utterances: pd.DataFrame) -> None:
-    """Add a table of utterances, a table by gender pair, and the means to a run that W&B knows.
+    """Add a table of utterances, one by gender pair, and the means with 95 % intervals to a run that W&B knows.
 
     Args:
         run: The folder of the run.
@@ -29,4 +29,6 @@ def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, 
         )
         for name, scores in report["scores"]["all"].items():
             if isinstance(scores, dict):
-                board.summary[f"{split}/{name}"] = scores["mean"]
+                low, high = scores["ci95"] or (None, None)
+                ends = {"": scores["mean"], "_low": low, "_high": high}
+                board.summary.update({f"{split}/{name}{end}": value for end, value in ends.items()})

@@ -1,10 +1,14 @@
 """A W&B workspace as code: curves by arm, final scores, sounds, what the runs differ in."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from convtasnet_lit.config import Config, plain
 from convtasnet_lit.dashboards.media import KEYS, MIXTURES
-from convtasnet_lit.errors import InputError
+from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.files import written_whole
 
 
@@ -17,8 +21,11 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
         groupby: The setting that tells the arms apart, such as `model.mask_activation`.
 
     Raises:
-        InputError: The extra `dashboard` is not installed.
+        InputError: There is no such setting, or the extra `dashboard` is not installed.
     """
+    settings = [str(key) for key in pd.json_normalize(plain(Config())).columns]
+    near = get_close_matches(groupby, settings) or ["logger.arm"]
+    require(groupby in settings, "groupby", groupby, f"a setting of training, such as {' or '.join(near)}")
     try:
         import wandb_workspaces.reports.v2.interface as panels
         import wandb_workspaces.workspaces as workspaces
@@ -32,8 +39,16 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
             title, x="epoch", y=list(metrics), groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="minmax"
         )
 
-    scores = panels.BarPlot(
-        "SI-SDRi of the test", ["test/si_sdri"], groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="stderr"
+    scores = panels.BarPlot(  # W&B knows no interval of a mean
+        "SI-SDRi of the test (bars: +-1 standard error over the runs; intervals are in the report)",
+        ["test/si_sdri"],
+        groupby=arm,
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stderr",
+    )
+    ends = panels.BarPlot(
+        "SI-SDRi of the test, run by run: both ends of the 95 % interval over its mixtures",
+        ["test/si_sdri_low", "test/si_sdri_high"],
     )
     sounds = [
         panels.MediaBrowser(
@@ -43,7 +58,7 @@ def make_workspace(entity: str, project: str, groupby: str) -> Any:
         for n in range(MIXTURES)
     ]
     sections = {
-        "Scores": [curves("SI-SDRi of validation", "val/si_sdri"), scores],
+        "Scores": [curves("SI-SDRi of validation", "val/si_sdri"), scores, ends],
         "Training": [curves("loss", "train/loss", "val/loss"), curves("learning rate", "lr")],
         "Health": [
             curves("gradient norm before clipping", "train/gradient_norm"),

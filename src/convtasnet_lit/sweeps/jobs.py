@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress, product
+from itertools import combinations, compress, product
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -17,6 +17,7 @@ from convtasnet_lit.config import Config, LauncherConfig, LauncherName, typed
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError, require
 
+MARK = "sweep.done"  # in the folder of a run that a sweep trained and evaluated to the end
 _HYDRAS_OWN = ("help", "hydra_help", "cfg", "info", "shell_completion", "config_dir", "config_name", "config_path")
 _NOT_OF_A_RUN = ("sweep", "launcher", "hydra", "resume")  # what says how runs are started
 
@@ -47,7 +48,7 @@ class Job:
     @property
     def mark(self) -> Path:
         """A file that says so: an evaluation alone can be one of a run that was stopped halfway."""
-        return self.folder / "sweep.done"
+        return self.folder / MARK
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,11 @@ def _jobs(lines: Sequence[Override]) -> list[Job]:
         choices[key] = [f"{key}={value}" for value in line.sweep_string_iterator()] if swept else [str(line.input_line)]
     differing = [len(values) > 1 for values in choices.values()]
     jobs = [_job(overrides, " ".join(compress(overrides, differing))) for overrides in product(*choices.values())]
-    folders = [job.folder for job in jobs]
-    for folder in folders:
-        if folders.count(folder) > 1:
-            raise InputError(f"{folder}: would be the folder of several runs of the sweep; leave name=... out")
+    for one, other in combinations(jobs, 2):
+        if one.folder == other.folder:
+            named = "; leave name=... out" if one.config.name else ""
+            both = f"{one.label} and {other.label}"
+            raise InputError(f"{one.folder}: would be the folder of two runs of the sweep, {both}{named}")
     return jobs
 
 

@@ -6,7 +6,7 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
@@ -14,11 +14,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from convtasnet_lit.command_line import STOPPED, leave
 from convtasnet_lit.config import Config
 from convtasnet_lit.devices import cores, find_device
 from convtasnet_lit.model.network import ConvTasNet
 from convtasnet_lit.sweeps.jobs import Job, Sweep, quoted
-from convtasnet_lit.sweeps.processes import Processes
+from convtasnet_lit.sweeps.processes import TERMINATED, Processes
 from convtasnet_lit.training.budget import room_here, settled, step_of
 from convtasnet_lit.training.losses import pit_loss
 from convtasnet_lit.training.memory import Step
@@ -42,8 +43,7 @@ def run_locally(sweep: Sweep) -> list[str]:
         One line for each run that failed.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C.
-        SystemExit: SIGTERM.
+        SystemExit: Ctrl-C or SIGTERM.
     """
     waiting, threads = [job for job in sweep.jobs if not job.is_done], sweep.launcher.threads
     gpus = _gpus()
@@ -54,7 +54,7 @@ def run_locally(sweep: Sweep) -> list[str]:
     if len(waiting) < len(sweep.jobs):
         print(f"{len(sweep.jobs) - len(waiting)} of {len(sweep.jobs)} runs are done already")
     each = f"{threads} thread{'s' * (threads > 1)} each"
-    print(f"{len(waiting)} runs, {at_once} at once with {each}: {_left(waiting, at_once, threads)}", flush=True)
+    print(f"{_runs(waiting)}, {at_once} at once with {each}: {_left(waiting, at_once, threads)}", flush=True)
     failed, processes = [], Processes()
     with processes.told_of_signals(), ThreadPoolExecutor(at_once) as pool:
         running = {pool.submit(_run, job, sweep, slots, processes): job for job in waiting}
@@ -66,12 +66,17 @@ def run_locally(sweep: Sweep) -> list[str]:
                     failed += [f"{job.folder}: {problem}"] if problem else []
                     print(f"failed: {job.folder}: {problem}" if problem else f"done: {job.folder}")
                 if running:
-                    print(f"{len(running)} runs left: {_left(list(running.values()), at_once, threads)}", flush=True)
-        except (KeyboardInterrupt, SystemExit):
+                    print(f"{_runs(running)} left: {_left(list(running.values()), at_once, threads)}", flush=True)
+        except (KeyboardInterrupt, SystemExit) as asked:
             print("stopping the runs after this step or validation; Ctrl-C again stops at once", file=sys.stderr)
             pool.shutdown(cancel_futures=True)
-            raise
+            code = TERMINATED if isinstance(asked, SystemExit) else STOPPED
+            leave("stopped; the same command goes on with the runs", code)
     return failed
+
+
+def _runs(some: Sized) -> str:
+    return f"{len(some)} run{'s' * (len(some) != 1)}"
 
 
 def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]", processes: Processes) -> str:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from convtasnet_lit.files import written_whole
-from convtasnet_lit.sweeps.jobs import Sweep
+from convtasnet_lit.sweeps.jobs import MARK, Sweep
 
 _SCRIPT = """#!/bin/bash
 # The runs of the sweep {name}. Start them with: sbatch {path}
@@ -35,10 +35,11 @@ export OMP_NUM_THREADS={threads} SRUN_CPUS_PER_TASK={threads}
 export SLURM_JOB_NAME=interactive  # srun --job-name does not set it within a job
 
 eval "srun {python} -m convtasnet_lit.train $overrides" &&
-    srun {python} -m convtasnet_lit.evaluate "checkpoint='$folder'"
+    srun {python} -m convtasnet_lit.evaluate "checkpoint='$folder'" &&
+    touch "$folder/{mark}"  # by which a sweep knows that nothing is left to do
 code=$?
 if [ $code -eq 75 ] || [ $code -eq 138 ]; then
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" || exit $code
     exit 0
 fi
 exit $code
@@ -67,6 +68,7 @@ def write_script(sweep: Sweep, folder: Path) -> Path:
         "threads": sweep.launcher.threads,
         "runs": "\n".join(f"  {shlex.quote(shlex.join([*job.overrides, *sweep.started(job)]))}" for job in sweep.jobs),
         "folders": "\n".join(f"  {shlex.quote(str(job.folder))}" for job in sweep.jobs),
+        "mark": MARK,
         "python": shlex.quote(sys.executable),
     }
     with written_whole(path) as partial:

@@ -29,6 +29,7 @@ _FREE = {
     "logger.project",
     "logger.group",
     "logger.label",
+    "logger.arm",
     "logger.tags",
     "logger.artifacts",
     "launcher.name",
