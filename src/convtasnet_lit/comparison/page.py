@@ -26,11 +26,13 @@ TITLES = {
     "differences": "Differences from the baseline on the same mixtures and seeds",
     "groups": "SI-SDR improvement by who speaks",
     "levels": "Training until the validation SI-SDRi first reaches a level",
+    "speed": "Epochs until then, as a share of the baseline's at the same seeds",
     "settings": "What the configurations differ in",
     "runs": "The runs",
     "mixtures": "The mixtures that were separated worst and best; SI-SDRi in dB, a mean over seeds",
     "origin": "Where the figures come from",
 }
+MEANS = {"differences": "difference (dB)", "speed": "times the epochs"}  # of a table, else SI-SDRi
 CAPTIONS = {
     "arms": "SI-SDR improvement on the test speakers. Diamond: mean. Line: 95 % interval. Dots: seeds.",
     "differences": "Difference from the baseline, paired by mixture and seed. Line: 95 % interval. Dots: seeds.",
@@ -101,7 +103,7 @@ def _tables(answers: Answers) -> dict[str, pd.DataFrame]:
 
 
 def _shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    return readable(table, signed=name == "differences")
+    return readable(table, MEANS.get(name, "SI-SDRi (dB)"), signed=name == "differences")
 
 
 def _titles(answers: Answers) -> dict[str, str]:
