@@ -21,6 +21,7 @@ class Comparison:
     found: Estimate
     p_holm: float
     level: float = 0.0  # dB of validation SI-SDRi, where the time to reach it is compared
+    diverged: tuple[str, ...] = ()  # runs of either arm without a finite score: what is left bears no claim
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def answer(sweep: Sweep) -> Answers:
     means = {arm.name: estimate(arm.scores(), arm.voices()) for arm in sweep.scored}
     names = sorted({group for arm in sweep.scored for group in arm.rows["group"]})
     groups = {name: {arm.name: _mean_of_group(arm, name) for arm in _with_group(sweep, name)} for name in names}
-    differences = [Comparison(arm.name, _difference(arm, sweep.baseline), np.nan) for arm in sweep.others]
+    differences = [_compared(arm, sweep.baseline) for arm in sweep.others]
     levels = _levels([run for arm in sweep.arms for run in arm.runs])
     speed = [found for arm in sweep.others for found in _speed(arm, sweep.baseline, levels)]
     return Answers(sweep, means, groups, _adjusted(differences), levels, _adjusted(speed))
@@ -91,11 +92,12 @@ def _mean_of_group(arm: Arm, group: str) -> Estimate:
     return estimate(arm.scores()[:, among], arm.voices()[among])
 
 
-def _difference(arm: Arm, baseline: Arm) -> Estimate:
-    seeds = _common_seeds(arm.scored, baseline.scored)
-    if not seeds:
-        return Estimate(np.nan, np.nan, np.nan, np.nan, 0, ())
-    return estimate(arm.scores(seeds) - baseline.scores(seeds), arm.voices())
+def _compared(arm: Arm, baseline: Arm) -> Comparison:
+    seeds, found = _common_seeds(arm.scored, baseline.scored), Estimate(np.nan, np.nan, np.nan, np.nan, 0, ())
+    if seeds:
+        found = estimate(arm.scores(seeds) - baseline.scores(seeds), arm.voices())
+    diverged = tuple(run.folder.name for run in (*arm.runs, *baseline.runs) if run.diverged)
+    return Comparison(arm.name, found, np.nan, diverged=diverged)
 
 
 def _common_seeds(some: Sequence[Run], others: Sequence[Run]) -> list[int]:
@@ -137,7 +139,10 @@ def tables(answers: Answers) -> dict[str, pd.DataFrame]:
     """
     sweep = answers.sweep
     arms = [{"arm": name, **_columns(found)} for name, found in answers.means.items()]
-    differences = [{"arm": one.arm, **_columns(one.found), "p (Holm)": one.p_holm} for one in answers.differences]
+    differences = [
+        {"arm": one.arm, **_columns(one.found), "p (Holm)": np.nan if one.diverged else one.p_holm}
+        for one in answers.differences
+    ]
     groups = [
         {"mixtures of": GROUPS.get(group, group), "arm": name, **_columns(found)}
         for group, by_arm in answers.groups.items()

@@ -38,9 +38,13 @@ CAPTIONS = {
     "differences": "Difference from the baseline, paired by mixture and seed. Line: 95 % interval. Dots: seeds.",
     "number": "SI-SDR improvement by the setting in which the arms differ. Line: 95 % interval. Dots: seeds.",
     "groups": "The same by who speaks; intervals that leave the frame are in the table.",
-    "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin.",
-    "curves-by-hour": "The same by the time it took on the machine that each run had.",
-    "input": "Improvement by how hard the mixture was. Points: mixtures, mean over seeds. Line: means of tenths.",
+    "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin. "
+    "Means and bands end with the arm's shortest run.",
+    "curves-by-hour": "The same means, each epoch's at the median of its seeds' hours on the machine of each run. "
+    "Time in which a run was paused counts.",
+    "softest": "Improvement (mean of the speakers) by the softest speaker's level over the others, which in a clean "
+    "mixture is about the SI-SDR that this speaker starts from. Points: mixtures, mean over seeds. Line, of 100 "
+    "mixtures or more: means of tenths.",
 }
 RECORDED = {  # in each part of `environment.json`
     "store of the corpus": ("data", "store"),

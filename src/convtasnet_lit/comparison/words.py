@@ -32,12 +32,12 @@ def statements(answers: Answers) -> list[str]:
 
 
 def claimed(comparison: Comparison) -> bool:
-    """Say whether the interval, as it is printed, and Holm's adjustment both bear a difference.
+    """Say whether the interval, as it is printed, and Holm's adjustment both bear a difference, and no run diverged.
 
     Args:
         comparison: Of SI-SDRi, or of the epochs to a level.
     """
-    return not _includes_none(comparison) and comparison.p_holm < SMALL
+    return not _includes_none(comparison) and comparison.p_holm < SMALL and not comparison.diverged
 
 
 def _includes_none(comparison: Comparison) -> bool:
@@ -72,6 +72,9 @@ def statement(comparison: Comparison, baseline: str, count: int) -> str:
     if math.isnan(found.low):
         reason = "one seed shows no spread" if found.seeds == 1 else "any two test mixtures share a voice"
         return f"{pair}: nothing can be told, as {reason}: {figure}"
+    if comparison.diverged:
+        lost = ", ".join(comparison.diverged)
+        return f"{pair}: no difference is claimed, as no score of {lost} is finite; without: {figure}"
     if _includes_none(comparison):
         return f"{pair}: no difference can be told: {figure}"
     chance = f"p = {comparison.p_holm:.3g}" + (f" as one of {count}" if count > 1 else "")
@@ -95,8 +98,8 @@ def caution(answers: Answers) -> str:
     if floor <= SMALL:
         return ""
     return (
-        f"An exact sign test over {seeds} seeds cannot go below p = {floor:g}, even where all agree. Where an interval "
-        "says more, it rests on taking the effects of seeds and voices to be normally distributed."
+        f"An exact sign test over {seeds} seed{'s' * (seeds != 1)} cannot go below p = {floor:g}, even if all agree. "
+        "Where an interval says more, it rests on taking the effects of seeds and voices to be normally distributed."
     )
 
 
