@@ -43,15 +43,14 @@ class Arm:
         """That of its evaluated runs."""
         return self.scored[0].test_list
 
-    def scores(self, seeds: Iterable[int] | None = None, column: str = METRIC) -> np.ndarray:
-        """Return the scores of the arm's mixtures, (seeds, mixtures).
+    def scores(self, seeds: Iterable[int] | None = None) -> np.ndarray:
+        """Return the SI-SDRi of the arm's mixtures, dB, (seeds, mixtures).
 
         Args:
             seeds: Which; all by default.
-            column: Of `per_utterance.csv`.
         """
         chosen = [run for run in self.scored if seeds is None or run.seed in seeds]
-        return np.array([run.scores.loc[self.mixtures, column].to_numpy(float) for run in chosen])
+        return np.array([run.scores.loc[self.mixtures, METRIC].to_numpy(float) for run in chosen])
 
     def softest(self) -> np.ndarray:
         """Return how far each mixture's softest speaker lies over the others together, dB, (mixtures,).

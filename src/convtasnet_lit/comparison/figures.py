@@ -42,7 +42,7 @@ def draw(answers: Answers) -> dict[str, Figure]:
         drawn |= {} if lone else {"curves-by-hour": partial(_curves, unit="hours")}
     if lone and {"train/loss", "val/loss"} <= set(lone.history):
         drawn["loss"] = partial(_loss, history=lone.history)
-    if any(np.ptp(known) > 0 for arm in answers.sweep.scored if len(known := _known(arm.softest()))):
+    if any(pd.Series(arm.softest()).nunique() > 1 for arm in answers.sweep.scored):
         drawn["softest"] = _softest
     figures = {}
     with matplotlib.rc_context(STYLE):
@@ -177,10 +177,6 @@ def _loss(_: Answers, figure: Figure, history: pd.DataFrame) -> None:
     _legend(figure, axis)
 
 
-def _known(values: np.ndarray) -> np.ndarray:
-    return values[np.isfinite(values)]
-
-
 def _softest(answers: Answers, figure: Figure) -> None:
     """Draw each mixture by its softest speaker's level, and of 100 or more the means in ten groups of equally many."""
     figure.set_size_inches(_WIDTH, 2.7)
@@ -188,13 +184,13 @@ def _softest(answers: Answers, figure: Figure) -> None:
     for arm in answers.sweep.scored:
         level = arm.softest()
         level, improved = level[np.isfinite(level)], arm.scores().mean(0)[np.isfinite(level)]
-        means = len(level) >= 10 * _PARTS
-        dots = {"label": None if means else _wrapped(arm.name), "rasterized": True}
-        axis.scatter(level, improved, 2.5 if means else 9, colour[arm.name], alpha=0.5, linewidth=0, **dots)
-        if means:
-            parts = np.array_split(np.argsort(level), _PARTS)
-            line = np.array([[level[part].mean(), improved[part].mean()] for part in parts]).T
-            axis.plot(*line, "o-", color=colour[arm.name], markersize=3, linewidth=1.2, label=_wrapped(arm.name))
+        dots = axis.scatter(level, improved, 2.5, colour[arm.name], alpha=0.5, linewidth=0, rasterized=True)
+        if len(level) < 10 * _PARTS:  # a mean of so few would be a zigzag
+            dots.set(label=_wrapped(arm.name), sizes=[9])
+            continue
+        parts = np.array_split(np.argsort(level), _PARTS)
+        means = np.array([[level[part].mean(), improved[part].mean()] for part in parts]).T
+        axis.plot(*means, "o-", color=colour[arm.name], markersize=3, linewidth=1.2, label=_wrapped(arm.name))
     axis.set(xlabel="softest speaker over the others (dB)", ylabel="SI-SDR improvement (dB)")
     _legend(figure, axis)
 

@@ -134,15 +134,15 @@ def _table(text: str) -> pd.DataFrame:
     ]
     words = dict.fromkeys(["group", *names], str)  # a speaker is called 001, or NA
     table = pd.read_csv(StringIO(text), dtype=words, keep_default_na=False, na_values=["", "nan"])
-    for name in table:
+    for name in table.columns:
         if name not in words or name.startswith("level_db_"):
-            _require_numbers(name, table[name])
+            _require_numbers(table, name)
     return table.fillna({name: "" for name in words if name in table})
 
 
-def _require_numbers(name: str, values: pd.Series) -> None:
+def _require_numbers(table: pd.DataFrame, name: str) -> None:
     try:
-        pd.to_numeric(values)
+        pd.to_numeric(table[name])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
 
