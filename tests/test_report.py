@@ -38,7 +38,9 @@ def test_the_words_are_those_of_the_figures(made: tuple[list[str], Path]) -> Non
     said, out = made
     table = pd.read_csv(out / "tables" / "differences.csv").set_index("arm")
     low, high = table.loc["relu", ["low", "high"]]
-    assert re.fullmatch(r"relu over sigmoid: \+0\.5\d dB \[0\.\d\d, 0\.\d\d\], 3 seeds", said[1])
+    assert re.fullmatch(
+        r"relu over sigmoid: \+0\.5\d dB \[0\.\d\d, 0\.\d\d\], 3 seeds, p = 0\.0\d+ as one of 2", said[1]
+    )
     assert 0 < low < 0.5 < high and f"{table.loc['relu', 'mean']:+.2f} dB" in said[1]
     assert said[0].startswith("<softmax> & $5$_% and sigmoid: no difference can be told")
     assert any("cannot go below p = 0.25" in line for line in said)
@@ -47,7 +49,7 @@ def test_the_words_are_those_of_the_figures(made: tuple[list[str], Path]) -> Non
 def test_tables_and_figures_can_be_used_elsewhere(made: tuple[list[str], Path]) -> None:
     out = made[1]
     names = {path.stem for path in (out / "tables").iterdir()}
-    assert names == {"arms", "differences", "groups", "levels", "settings", "runs", "mixtures", "origin"}
+    assert names == {"arms", "differences", "groups", "levels", "speed", "settings", "runs", "mixtures", "origin"}
     for name in names:
         assert len(pd.read_csv(out / "tables" / f"{name}.csv"))
         lines = (out / "tables" / f"{name}.md").read_text().splitlines()[2:]
@@ -55,7 +57,7 @@ def test_tables_and_figures_can_be_used_elsewhere(made: tuple[list[str], Path]) 
         text = (out / "tables" / f"{name}.tex").read_text()
         assert re.search(r"(?<!\\)[%$#_]", text.replace(f"\\label{{tab:{name}}}", "")) is None
     figures = {path.stem for path in (out / "figures").iterdir()}
-    assert figures == {"arms", "differences", "groups", "curves-by-epoch", "curves-by-hour", "input"}
+    assert figures == {"arms", "differences", "groups", "curves-by-epoch", "curves-by-hour", "softest"}
     for name in figures:
         assert ElementTree.parse(out / "figures" / f"{name}.svg").getroot().tag.endswith("svg")
         assert (out / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -151,7 +153,7 @@ def test_a_lone_run_has_a_page_of_its_own_that_compares_nothing(tmp_path: Path) 
     assert table.index.tolist() == ["all", "two women", "a woman and a man", "two men"]
     assert table["mixtures"].tolist()[0] == table["mixtures"].tolist()[1:] @ np.ones(3)
     assert table.loc["all", "SI-SDRi (dB)"].endswith(f"({low:.2f} to {high:.2f})")
-    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == {"scores", "curves-by-epoch", "input"}
+    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == {"scores", "curves-by-epoch", "softest"}
     history = run / "history.csv"
     pd.read_csv(history).assign(**{"train/loss": -1.0}).to_csv(history, index=False)
     report.report([run], tmp_path / "out")

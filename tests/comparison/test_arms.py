@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convtasnet_lit.comparison.answers import answer, time_to
+from convtasnet_lit.comparison.answers import answer, tables, time_to
 from convtasnet_lit.comparison.arms import read_sweep
+from convtasnet_lit.comparison.figures import draw
 from convtasnet_lit.comparison.runs import read_run
+from convtasnet_lit.comparison.statistics import holm
+from convtasnet_lit.comparison.words import statements
 from convtasnet_lit.errors import InputError
 from tests.comparison.made import MIXTURES, SPEAKERS, write_run, write_sweep
 
@@ -80,6 +83,77 @@ def test_a_run_without_any_score_is_left_out_and_told(tmp_path: Path) -> None:
     sweep = read_sweep([tmp_path], "sigmoid")
     assert len(sweep.arms[1].scored) == 2 and len(sweep.arms[1].mixtures) == MIXTURES
     assert ["relu-1: evaluated, but no mixture has a finite SI-SDRi" in note for note in sweep.notes] == [True]
+    answers = answer(sweep)
+    assert answers.differences[0].p_holm < 0.05  # the two that are left would bear a claim
+    assert statements(answers)[0].startswith(
+        "relu and sigmoid: no difference is claimed, as no score of relu-1 is finite"
+    )
+    assert tables(answers)["differences"]["p (Holm)"].isna().all()
+
+
+def test_the_epochs_to_every_level_that_both_arms_always_reached_are_one_family(tmp_path: Path) -> None:
+    reached = {"baseline": (4.5, 4.6, 4.7), "fast": (4.4, 4.6, 4.8), "weaker": (2.5, 4.5, 4.6)}  # dB after six epochs
+    for name, ends in reached.items():
+        for seed, end in enumerate(ends):
+            run = write_run(tmp_path / f"{name}-{seed}", seed, 0.0, [f"ablation={name}"], {"optimizer.lr": len(name)})
+            shape = 0.5 if name == "fast" else 1.0
+            curve = 0.3 + (end - 0.3) * (np.arange(6) / 5) ** shape
+            pd.read_csv(run / "history.csv").head(6).assign(**{"val/si_sdri": curve}).to_csv(
+                run / "history.csv", index=False
+            )
+    answers = answer(read_sweep([tmp_path]))
+    compared = [(one.arm, one.level) for one in answers.speed]
+    assert answers.levels == [1, 2, 3, 4]
+    assert compared == [*[("fast", level) for level in (1, 2, 3, 4)], ("weaker", 1), ("weaker", 2)]
+    table = tables(answers)["speed"]
+    assert table["p (Holm)"].tolist() == pytest.approx(holm([one.found.p for one in answers.speed]))
+    first = [time_to(run, 1.0)[0] for arm in answers.sweep.arms[:2] for run in arm.runs]
+    assert table["mean"][0] == pytest.approx(np.prod(np.divide(first[3:], first[:3])) ** (1 / 3))
+    said = [line for line in statements(answers) if "epochs" in line.lower()]
+    claims = (table["p (Holm)"] < 0.05).sum()
+    assert 0 < claims < 6 and len(said) == claims + 1
+    assert said[-1].endswith(f"no difference is claimed in {6 - claims} of 6 comparisons with baseline")
+
+
+def test_arms_without_a_common_seed_are_told_and_drawn(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"sigmoid": 0.0}, seeds=2)
+    write_run(tmp_path / "relu-2", 2, 0.5, (), {"model.mask_activation": "relu"})
+    answers = answer(read_sweep([tmp_path], "sigmoid"))
+    assert statements(answers) == ["relu and sigmoid: nothing can be told, as they have no seed in common"]
+    assert "arms" in draw(answers) and "differences" not in draw(answers)
+
+
+def test_how_soft_the_softest_speaker_is_comes_from_the_levels(tmp_path: Path) -> None:
+    table = pd.read_csv(write_run(tmp_path / "a") / "evaluation-test" / "per_utterance.csv", dtype=str)
+    table.loc[1, ["level_db_1", "level_db_2"]] = ["0.0", ""]
+    table.loc[2, ["level_db_1", "level_db_2"]] = ["0.0", "2.0"]
+    table["level_db_3"] = ""
+    table.loc[3, ["level_db_1", "level_db_2", "level_db_3"]] = ["0.0", "0.0", "-3.0"]
+    table.to_csv(tmp_path / "a" / "evaluation-test" / "per_utterance.csv", index=False)
+    arm = read_sweep([tmp_path]).baseline
+    assert arm.softest()[[1, 2, 3]] == pytest.approx([np.nan, -2.0, -3.0 - 10 * np.log10(2)], nan_ok=True)
+    two = np.delete(arm.softest(), [1, 3])
+    levels = table[["level_db_1", "level_db_2"]].drop(index=[1, 3]).astype(float).to_numpy()
+    assert two == pytest.approx(-abs(np.diff(levels)[:, 0]))
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_line_of_tenths_needs_a_hundred_mixtures(tmp_path: Path, lines: int) -> None:
+    run = write_run(tmp_path / "a")
+    change_scores(run, [] if lines else [5], "")
+    (axis,) = draw(answer(read_sweep([run])))["softest"].axes
+    assert len(axis.lines) == lines
+
+
+def test_curves_by_hour_go_on_where_one_run_stood_still(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"relu": 0.0})
+    history = pd.read_csv(tmp_path / "relu-0" / "history.csv")
+    history.loc[1, "seconds"] += 36_000
+    history.to_csv(tmp_path / "relu-0" / "history.csv", index=False)
+    answers = answer(read_sweep([tmp_path]))
+    *seeds, mean = draw(answers)["curves-by-hour"].axes[0].lines
+    assert mean.get_ydata()[-1] == pytest.approx(np.mean([seed.get_ydata()[-1] for seed in seeds]))
+    assert mean.get_xdata()[-1] == pytest.approx(12 * 62 / 3600)  # the slower of the two that did not stand still
 
 
 def test_missing_and_outdated_evaluations_and_single_seeds_are_told(tmp_path: Path) -> None:
@@ -130,6 +204,14 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "b", 0)
     with pytest.raises(InputError, match=r"a and .*b: the same arm and seed|b and .*a: the same arm and seed"):
         read_sweep([tmp_path / "runs"])
+    for column in ("si_sdri", "level_db_2"):
+        table = pd.read_csv(run / "evaluation-test" / "per_utterance.csv", dtype=str)
+        table.assign(**{column: ["oops", *table[column][1:]]}).to_csv(tmp_path / "damaged.csv", index=False)
+        (run / "evaluation-test" / "per_utterance.csv").rename(tmp_path / "whole.csv")
+        (tmp_path / "damaged.csv").rename(run / "evaluation-test" / "per_utterance.csv")
+        with pytest.raises(InputError, match=rf"per_utterance.csv: cannot be read, .*: {column}: .*oops"):
+            read_sweep([run])
+        (tmp_path / "whole.csv").rename(run / "evaluation-test" / "per_utterance.csv")
     (run / "evaluation-test" / "metrics.json").write_text('{"checkpoint": ')
     with pytest.raises(InputError, match=r"metrics.json: cannot be read, perhaps cut short"):
         read_sweep([run])

@@ -9,7 +9,7 @@ import pytest
 
 from convtasnet_lit.comparison.answers import Comparison
 from convtasnet_lit.comparison.statistics import Estimate
-from convtasnet_lit.comparison.words import outward, printed, readable, statement
+from convtasnet_lit.comparison.words import claimed, outward, printed, readable, statement
 
 NAN = math.nan
 
@@ -33,15 +33,32 @@ def test_a_difference_is_claimed_only_where_the_printed_interval_leaves_zero_out
 def test_what_holm_does_not_bear_is_not_claimed() -> None:
     line = said(0.1, 0.7, 0.09, count=4)
     assert line.startswith("relu and sigmoid: no difference is claimed: +0.40 dB [0.10, 0.70], 3 seeds")
-    assert "one of 4 comparisons" in line and "p = 0.090" in line
+    assert line.endswith("it may be chance (p = 0.09 as one of 4)")
+    assert said(0.1, 0.7, 0.0493, count=4).endswith("3 seeds, p = 0.0493 as one of 4")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "expected"), [(0.6, 0.8, 0.04, True), (0.6, 0.8, 0.06, False), (0.6, 1.1, 0.04, False)]
+)
+def test_the_epochs_to_a_level_are_claimed_by_interval_and_holm(
+    low: float, high: float, p: float, expected: bool
+) -> None:
+    assert claimed(Comparison("relu", Estimate(0.7, low, high, p, 3, ()), p, level=3.0)) is expected
+
+
+def test_without_a_run_that_diverged_nothing_is_claimed() -> None:
+    found = Comparison("relu", Estimate(0.5, 0.4, 0.6, 0.001, 2, ()), 0.001, diverged=("relu-1",))
+    expected = (
+        "relu and sigmoid: no difference is claimed, as no score of relu-1 is finite; without: +0.50 dB [0.40, 0.60]"
+    )
+    assert statement(found, "sigmoid", 1).startswith(expected)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0.55, 0.9, "relu sooner than sigmoid at 8 dB: 0.73 times the epochs [0.55, 0.90], 3 seeds"),
-        (1.1, 1.3, "relu later than sigmoid at 8 dB: 1.20 times the epochs [1.10, 1.30], 3 seeds"),
-        (0.7, 1.1, "relu and sigmoid: no difference can be told in the epochs to 8 dB: 0.90 times the epochs"),
+        (0.55, 0.9, "relu sooner than sigmoid at 8 dB: 0.73 times the epochs [0.55, 0.90], 3 seeds, p = 0.01"),
+        (1.1, 1.3, "relu later than sigmoid at 8 dB: 1.20 times the epochs [1.10, 1.30], 3 seeds, p = 0.01"),
     ],
 )
 def test_the_epochs_to_a_level_are_told_as_a_share(low: float, high: float, expected: str) -> None:

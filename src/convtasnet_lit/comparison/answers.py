@@ -15,12 +15,13 @@ GROUPS = {"FF": "two women", "FM": "a woman and a man", "MM": "two men"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against the baseline; `p_holm` is its p value adjusted for the number of arms."""
+    """An arm against the baseline; `p_holm` is its p value adjusted for the number of such comparisons."""
 
     arm: str
     found: Estimate
     p_holm: float
     level: float = 0.0  # dB of validation SI-SDRi, where the time to reach it is compared
+    diverged: tuple[str, ...] = ()  # runs of either arm without a finite score: what is left bears no claim
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Answers:
         groups: By gender group, then by arm.
         differences: Of each other arm's SI-SDRi from the baseline's, on the same mixtures and seeds.
         levels: Of validation SI-SDRi, dB, whose first reaching is shown.
-        speed: Each other arm's epochs to the highest level that all seeds reached, as a share of the baseline's.
+        speed: Each other arm's epochs to each level that all its runs and the baseline's reached, as a share of these.
     """
 
     sweep: Sweep
@@ -53,9 +54,9 @@ def answer(sweep: Sweep) -> Answers:
     means = {arm.name: estimate(arm.scores(), arm.voices()) for arm in sweep.scored}
     names = sorted({group for arm in sweep.scored for group in arm.rows["group"]})
     groups = {name: {arm.name: _mean_of_group(arm, name) for arm in _with_group(sweep, name)} for name in names}
-    differences = [Comparison(arm.name, _difference(arm, sweep.baseline), np.nan) for arm in sweep.others]
+    differences = [_compared(arm, sweep.baseline) for arm in sweep.others]
     levels = _levels([run for arm in sweep.arms for run in arm.runs])
-    speed = [found for arm in sweep.others if (found := _speed(arm, sweep.baseline, levels))]
+    speed = [found for arm in sweep.others for found in _speed(arm, sweep.baseline, levels)]
     return Answers(sweep, means, groups, _adjusted(differences), levels, _adjusted(speed))
 
 
@@ -69,7 +70,7 @@ def time_to(run: Run, level: float) -> tuple[float, float]:
         level: dB.
     """
     curve = _curve(run)
-    if len(curve) == 0 or not np.nanmax(curve) >= level:
+    if not (curve >= level).any():
         return np.nan, np.nan
     first = int(np.argmax(curve >= level))
     ends = [max(0, first - 1), first]  # an epoch's figure is that at its end
@@ -91,11 +92,12 @@ def _mean_of_group(arm: Arm, group: str) -> Estimate:
     return estimate(arm.scores()[:, among], arm.voices()[among])
 
 
-def _difference(arm: Arm, baseline: Arm) -> Estimate:
-    seeds = _common_seeds(arm.scored, baseline.scored)
-    if not seeds:
-        return Estimate(np.nan, np.nan, np.nan, np.nan, 0, ())
-    return estimate(arm.scores(seeds) - baseline.scores(seeds), arm.voices())
+def _compared(arm: Arm, baseline: Arm) -> Comparison:
+    seeds, found = _common_seeds(arm.scored, baseline.scored), Estimate(np.nan, np.nan, np.nan, np.nan, 0, ())
+    if seeds:
+        found = estimate(arm.scores(seeds) - baseline.scores(seeds), arm.voices())
+    diverged = tuple(run.folder.name for run in (*arm.runs, *baseline.runs) if run.diverged)
+    return Comparison(arm.name, found, np.nan, diverged=diverged)
 
 
 def _common_seeds(some: Sequence[Run], others: Sequence[Run]) -> list[int]:
@@ -103,22 +105,25 @@ def _common_seeds(some: Sequence[Run], others: Sequence[Run]) -> list[int]:
 
 
 def _levels(runs: Sequence[Run]) -> list[float]:
-    """Choose up to five round levels, from what every run passes after its first epoch up to what the best reaches."""
+    """Choose up to five levels of whole dB, which every run passes after its first epoch and the best one reaches."""
     curves = [curve for run in runs if np.isfinite(curve := _curve(run)).any()]
     if not curves:
         return []
     start, end = np.nanmax([curve[0] for curve in curves]), max(np.nanmax(curve) for curve in curves)
-    step = next((step for step in (0.5, 1.0, 2.0, 5.0) if (end - start) / step < 5), 10.0)
+    step = next((step for step in (1.0, 2.0, 5.0) if (end - start) / step < 5), 10.0)
     return [float(level) for level in np.arange(np.floor(start / step) * step + step, end, step)]
 
 
-def _speed(arm: Arm, baseline: Arm, levels: Sequence[float]) -> Comparison | None:
-    seeds = _common_seeds(arm.runs, baseline.runs)
-    for level in reversed(levels):
-        epochs = [[time_to(run, level)[0] for run in each.runs if run.seed in seeds] for each in (arm, baseline)]
-        if seeds and np.isfinite(epochs).all():
-            return Comparison(arm.name, ratio(np.array(epochs[0]), np.array(epochs[1])), np.nan, level)
-    return None
+def _speed(arm: Arm, baseline: Arm, levels: Sequence[float]) -> list[Comparison]:
+    """Compare the epochs to each level that all runs of both arms reach, of the seeds that both have."""
+    seeds, found = _common_seeds(arm.runs, baseline.runs), []
+    for level in levels if seeds else ():
+        epochs = np.array(
+            [[time_to(run, level)[0] for run in each.runs if run.seed in seeds] for each in (arm, baseline)]
+        )
+        if np.isfinite(epochs).all():
+            found.append(Comparison(arm.name, ratio(*epochs), np.nan, level))
+    return found
 
 
 def _adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -134,18 +139,25 @@ def tables(answers: Answers) -> dict[str, pd.DataFrame]:
     """
     sweep = answers.sweep
     arms = [{"arm": name, **_columns(found)} for name, found in answers.means.items()]
-    differences = [{"arm": one.arm, **_columns(one.found), "p (Holm)": one.p_holm} for one in answers.differences]
+    differences = [
+        {"arm": one.arm, **_columns(one.found), "p (Holm)": np.nan if one.diverged else one.p_holm}
+        for one in answers.differences
+    ]
     groups = [
         {"mixtures of": GROUPS.get(group, group), "arm": name, **_columns(found)}
         for group, by_arm in answers.groups.items()
         for name, found in by_arm.items()
     ]
     times = [_times(arm, level) for level in answers.levels for arm in sweep.arms]
+    speed = [
+        {"arm": one.arm, "level (dB)": one.level, **_columns(one.found), "p (Holm)": one.p_holm}
+        for one in answers.speed
+    ]
     settings = [
         {"setting": key} | {arm.name: arm.runs[0].settings.get(key) for arm in sweep.arms} for key in sweep.differing
     ]
     runs = [_run_row(arm, run) for arm in sweep.arms for run in arm.runs]
-    listed = {"arms": arms, "differences": differences, "groups": groups, "levels": times}
+    listed = {"arms": arms, "differences": differences, "groups": groups, "levels": times, "speed": speed}
     return {name: pd.DataFrame(rows) for name, rows in (listed | {"settings": settings, "runs": runs}).items() if rows}
 
 

@@ -43,15 +43,25 @@ class Arm:
         """That of its evaluated runs."""
         return self.scored[0].test_list
 
-    def scores(self, seeds: Iterable[int] | None = None, column: str = METRIC) -> np.ndarray:
-        """Return the scores of the arm's mixtures, (seeds, mixtures).
+    def scores(self, seeds: Iterable[int] | None = None) -> np.ndarray:
+        """Return the SI-SDRi of the arm's mixtures, dB, (seeds, mixtures).
 
         Args:
             seeds: Which; all by default.
-            column: Of `per_utterance.csv`.
         """
         chosen = [run for run in self.scored if seeds is None or run.seed in seeds]
-        return np.array([run.scores.loc[self.mixtures, column].to_numpy(float) for run in chosen])
+        return np.array([run.scores.loc[self.mixtures, METRIC].to_numpy(float) for run in chosen])
+
+    def softest(self) -> np.ndarray:
+        """Return how far each mixture's softest speaker lies over the others together, dB, (mixtures,).
+
+        It is the levels' part of this speaker's SI-SDR in the clean mixture, and NaN where one speaks alone.
+        """
+        levels = self.rows.filter(regex="^level_db_").apply(pd.to_numeric).to_numpy(float)  # (mixtures, speakers)
+        power = 10 ** (levels / 10)
+        least = np.nanmin(power, axis=1)
+        others = np.nansum(power, axis=1) - least
+        return np.asarray(10 * np.log10(least / np.where(others > 0, others, np.nan)))
 
     def voices(self) -> np.ndarray:
         """Return who speaks in which mixture, (mixtures, speakers): 1 or 0."""
@@ -207,8 +217,9 @@ def _notes_of(run: Run) -> list[str]:
         notes.append(f"{run.folder}: its test mixtures were under {', '.join(run.conditions)}")
     if not run.evaluation:
         notes.append(f"{run.folder}: not evaluated; python -m convtasnet_lit.evaluate checkpoint={run.folder}")
-    elif run.scores.empty:
-        notes.append(f"{run.folder}: evaluated, but no mixture has a finite SI-SDRi; it is left out")
+    elif run.diverged:
+        lost = "evaluated, but no mixture has a finite SI-SDRi; it is left out, which flatters its arm"
+        notes.append(f"{run.folder}: {lost}, so nothing is claimed of it")
     if "val/loss" in run.history and run.history["val/loss"].notna().any():
         best = int(run.history["epoch"].iloc[np.nanargmin(run.history["val/loss"])])
         scored = run.evaluation.get("epoch")

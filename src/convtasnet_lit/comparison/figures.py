@@ -20,6 +20,7 @@ from convtasnet_lit.comparison.style import INK, PAPER, STYLE
 _BASELINE = "#7b838d"
 _COLOURS = ("#2f74c0", "#d1642c", "#2c9a6b", "#a9569b", "#b5912b", "#4aa3b8", "#c0485a", "#7566c4")
 _WIDTH = 3.5  # inches: a column of IEEE's two
+_PARTS = 10  # of the mixtures, by how soft their softest speaker is
 
 
 def draw(answers: Answers) -> dict[str, Figure]:
@@ -30,7 +31,7 @@ def draw(answers: Answers) -> dict[str, Figure]:
     """
     lone = answers.sweep.lone
     drawn: dict[str, Callable[[Answers, Figure], None]] = {"scores": _scores} if lone else {"arms": _arms}
-    if answers.differences:
+    if any(one.found.seeds for one in answers.differences):
         drawn["differences"] = _differences
     if answers.sweep.number:
         drawn["number"] = _number
@@ -41,8 +42,8 @@ def draw(answers: Answers) -> dict[str, Figure]:
         drawn |= {} if lone else {"curves-by-hour": partial(_curves, unit="hours")}
     if lone and {"train/loss", "val/loss"} <= set(lone.history):
         drawn["loss"] = partial(_loss, history=lone.history)
-    if all("si_sdr" in run.scores for arm in answers.sweep.scored for run in arm.scored):
-        drawn["input"] = _input
+    if any(pd.Series(arm.softest()).nunique() > 1 for arm in answers.sweep.scored):
+        drawn["softest"] = _softest
     figures = {}
     with matplotlib.rc_context(STYLE):
         for name, fill in drawn.items():
@@ -133,7 +134,11 @@ def _groups(answers: Answers, figure: Figure) -> None:
 
 
 def _curves(answers: Answers, figure: Figure, unit: str) -> None:
-    """Draw the mean over seeds, a band from the lowest to the highest, and each seed as a hairline."""
+    """Draw the mean over seeds, a band from the lowest to the highest by epoch, and each seed as a hairline.
+
+    Where the axis is hours, an epoch's mean stands at the median of the seeds' hours: a mean at equal hours would end
+    with the first run to end, and one run that stood still would move it.
+    """
     figure.set_size_inches(_WIDTH, 2.7)
     axis = figure.subplots()
     for arm, colour in zip(answers.sweep.arms, _colours(answers).values(), strict=True):
@@ -145,10 +150,11 @@ def _curves(answers: Answers, figure: Figure, unit: str) -> None:
             continue
         for time, curve in zip(times, curves, strict=True):
             axis.plot(time, curve, color=colour, linewidth=0.5, alpha=0.6)
-        shared = np.linspace(max(time[0] for time in times), min(time[-1] for time in times), 200)
-        at = np.array([np.interp(shared, time, curve) for time, curve in zip(times, curves, strict=True)])
-        axis.fill_between(shared, at.min(0), at.max(0), color=colour, alpha=0.18, linewidth=0)
-        axis.plot(shared, at.mean(0), color=colour, linewidth=1.5, label=_wrapped(arm.name))
+        epochs = min(map(len, curves))
+        scores, middle = np.array([curve[:epochs] for curve in curves]), np.median([time[:epochs] for time in times], 0)
+        if unit == "epochs":
+            axis.fill_between(middle, scores.min(0), scores.max(0), color=colour, alpha=0.18, linewidth=0)
+        axis.plot(middle, scores.mean(0), color=colour, linewidth=1.5, label=_wrapped(arm.name))
     axis.set(xlabel=unit, ylabel="validation SI-SDRi (dB)")
     axis.set_xlim(left=0)
     axis.locator_params(axis="x", nbins=6)
@@ -171,18 +177,21 @@ def _loss(_: Answers, figure: Figure, history: pd.DataFrame) -> None:
     _legend(figure, axis)
 
 
-def _input(answers: Answers, figure: Figure) -> None:
-    """Draw each mixture by its input's SI-SDR, and the mean in ten groups of equally many mixtures."""
+def _softest(answers: Answers, figure: Figure) -> None:
+    """Draw each mixture by its softest speaker's level, and of 100 or more the means in ten groups of equally many."""
     figure.set_size_inches(_WIDTH, 2.7)
     axis, colour = figure.subplots(), _colours(answers)
     for arm in answers.sweep.scored:
-        improved = arm.scores().mean(0)
-        start = arm.scores(column="si_sdr").mean(0) - improved
-        axis.scatter(start, improved, 2.5, colour[arm.name], alpha=0.5, linewidth=0, rasterized=True)
-        parts = [part for part in np.array_split(np.argsort(start), 10) if len(part)]
-        means = np.array([[start[part].mean(), improved[part].mean()] for part in parts]).T
+        level = arm.softest()
+        level, improved = level[np.isfinite(level)], arm.scores().mean(0)[np.isfinite(level)]
+        dots = axis.scatter(level, improved, 2.5, colour[arm.name], alpha=0.5, linewidth=0, rasterized=True)
+        if len(level) < 10 * _PARTS:  # a mean of so few would be a zigzag
+            dots.set(label=_wrapped(arm.name), sizes=[9])
+            continue
+        parts = np.array_split(np.argsort(level), _PARTS)
+        means = np.array([[level[part].mean(), improved[part].mean()] for part in parts]).T
         axis.plot(*means, "o-", color=colour[arm.name], markersize=3, linewidth=1.2, label=_wrapped(arm.name))
-    axis.set(xlabel="SI-SDR of the input (dB)", ylabel="SI-SDR improvement (dB)")
+    axis.set(xlabel="softest speaker over the others (dB)", ylabel="SI-SDR improvement (dB)")
     _legend(figure, axis)
 
 

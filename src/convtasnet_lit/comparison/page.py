@@ -26,19 +26,25 @@ TITLES = {
     "differences": "Differences from the baseline on the same mixtures and seeds",
     "groups": "SI-SDR improvement by who speaks",
     "levels": "Training until the validation SI-SDRi first reaches a level",
+    "speed": "Epochs until then, as a share of the baseline's at the same seeds",
     "settings": "What the configurations differ in",
     "runs": "The runs",
     "mixtures": "The mixtures that were separated worst and best; SI-SDRi in dB, a mean over seeds",
     "origin": "Where the figures come from",
 }
+MEANS = {"differences": "difference (dB)", "speed": "times the epochs"}  # of a table, else SI-SDRi
 CAPTIONS = {
     "arms": "SI-SDR improvement on the test speakers. Diamond: mean. Line: 95 % interval. Dots: seeds.",
     "differences": "Difference from the baseline, paired by mixture and seed. Line: 95 % interval. Dots: seeds.",
     "number": "SI-SDR improvement by the setting in which the arms differ. Line: 95 % interval. Dots: seeds.",
     "groups": "The same by who speaks; intervals that leave the frame are in the table.",
-    "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin.",
-    "curves-by-hour": "The same by the time it took on the machine that each run had.",
-    "input": "Improvement by how hard the mixture was. Points: mixtures, mean over seeds. Line: means of tenths.",
+    "curves-by-epoch": "Learning curves: mean over seeds, band from the lowest to the highest seed, each seed thin. "
+    "Means and bands end with the arm's shortest run.",
+    "curves-by-hour": "The same means, each epoch's at the median of its seeds' hours on the machine of each run. "
+    "Time in which a run was paused counts.",
+    "softest": "Improvement (mean of the speakers) by the softest speaker's level over the others, which in a clean "
+    "mixture is about the SI-SDR that this speaker starts from. Points: mixtures, mean over seeds. Line, of 100 "
+    "mixtures or more: means of tenths.",
 }
 RECORDED = {  # in each part of `environment.json`
     "store of the corpus": ("data", "store"),
@@ -101,7 +107,7 @@ def _tables(answers: Answers) -> dict[str, pd.DataFrame]:
 
 
 def _shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    return readable(table, signed=name == "differences")
+    return readable(table, MEANS.get(name, "SI-SDRi (dB)"), signed=name == "differences")
 
 
 def _titles(answers: Answers) -> dict[str, str]:

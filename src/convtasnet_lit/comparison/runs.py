@@ -56,6 +56,11 @@ class Run:
         return sha256(text.encode()).hexdigest()[:12]
 
     @property
+    def diverged(self) -> bool:
+        """Whether it was evaluated, and no mixture got a finite score."""
+        return bool(self.evaluation) and self.scores.empty
+
+    @property
     def conditions(self) -> list[str]:
         """What the test mixtures were put into; empty for clean ones."""
         return [str(condition) for condition in self.evaluation.get("conditions") or ()]
@@ -129,7 +134,17 @@ def _table(text: str) -> pd.DataFrame:
     ]
     words = dict.fromkeys(["group", *names], str)  # a speaker is called 001, or NA
     table = pd.read_csv(StringIO(text), dtype=words, keep_default_na=False, na_values=["", "nan"])
+    for name in table.columns:
+        if name not in words or name.startswith("level_db_"):
+            _require_numbers(table, name)
     return table.fillna({name: "" for name in words if name in table})
+
+
+def _require_numbers(table: pd.DataFrame, name: str) -> None:
+    try:
+        pd.to_numeric(table[name])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

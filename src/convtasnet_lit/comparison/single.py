@@ -19,7 +19,9 @@ CAPTIONS = {
     "scores": "SI-SDR improvement by who speaks. Diamond: mean. Line: 95 % interval over the mixtures.",
     "curves-by-epoch": "Learning curve: SI-SDR improvement on the validation speakers.",
     "loss": "Loss, the negative SI-SDR, of training and validation. Diamond: the lowest, which is kept.",
-    "input": "Improvement by how hard the mixture was. Points: mixtures. Line: means of tenths.",
+    "softest": "Improvement (mean of the speakers) by the softest speaker's level over the others, which in a clean "
+    "mixture is about the SI-SDR that this speaker starts from. Points: mixtures. Line, of 100 mixtures "
+    "or more: means of tenths.",
 }
 
 

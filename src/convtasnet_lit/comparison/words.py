@@ -11,57 +11,80 @@ SMALL = 1 - LEVEL
 
 
 def statements(answers: Answers) -> list[str]:
-    """Say of each other arm how it differs from the baseline.
+    """Say of each other arm how it differs from the baseline, and which reach a level sooner or later.
 
     Args:
         answers: What was found.
 
     Returns:
-        One sentence an arm; where nothing is compared, one that says so.
+        A sentence an arm, one for each claim of epochs to a level, and one for those without; where nothing is
+        compared, one that says so.
     """
-    baseline, count = answers.sweep.baseline.name, len(answers.differences)
-    said = [statement(one, baseline, count) for one in answers.differences]
-    said += [statement(one, baseline, len(answers.speed)) for one in answers.speed]
+    baseline, count = answers.sweep.baseline.name, len(answers.speed)
+    said = [statement(one, baseline, len(answers.differences)) for one in answers.differences]
+    claims = [statement(one, baseline, count) for one in answers.speed if claimed(one)]
+    said += claims
+    if count > len(claims):
+        levels = ", ".join(f"{level:g}" for level in sorted({one.level for one in answers.speed}))
+        none = f"no difference is claimed in {count - len(claims)} of {count} comparisons with {baseline}"
+        said.append(f"Epochs to {levels} dB of validation SI-SDRi: {none}")
     return said or [f"Nothing is compared: no other arm was scored on the test list of {baseline}."]
+
+
+def claimed(comparison: Comparison) -> bool:
+    """Say whether the interval, as it is printed, and Holm's adjustment both bear a difference, and no run diverged.
+
+    Args:
+        comparison: Of SI-SDRi, or of the epochs to a level.
+    """
+    return not _includes_none(comparison) and comparison.p_holm < SMALL and not comparison.diverged
+
+
+def _includes_none(comparison: Comparison) -> bool:
+    """Whether no difference lies in the printed interval, or there is no interval."""
+    if math.isnan(comparison.found.low):
+        return True
+    low, high = outward(comparison.found)
+    return low <= (1 if comparison.level else 0) <= high
 
 
 def statement(comparison: Comparison, baseline: str, count: int) -> str:
     """Say how an arm differs from the baseline; only what the interval and Holm's adjustment both bear is a claim.
 
     Args:
-        comparison: Of SI-SDRi, or of the epochs to a level.
+        comparison: Of SI-SDRi; or of the epochs to a level, if it is a claim.
         baseline: The other's name.
         count: How many comparisons are made beside it, itself included.
 
     Example:
         >>> statement(Comparison("relu", Estimate(0.4, 0.104, 0.696, 0.02, 3, ()), 0.02), "sigmoid", 1)
-        'relu over sigmoid: +0.40 dB [0.10, 0.70], 3 seeds'
+        'relu over sigmoid: +0.40 dB [0.10, 0.70], 3 seeds, p = 0.02'
         >>> statement(Comparison("relu", Estimate(-0.1, -0.5, 0.3, 0.6, 3, ()), 0.6), "sigmoid", 1)
         'relu and sigmoid: no difference can be told: -0.10 dB [-0.50, 0.30], 3 seeds'
+        >>> statement(Comparison("relu", Estimate(0.7, 0.6, 0.8, 0.004, 3, ()), 0.04, level=3), "sigmoid", 10)
+        'relu sooner than sigmoid at 3 dB: 0.70 times the epochs [0.60, 0.80], 3 seeds, p = 0.04 as one of 10'
     """
     found, level, pair = comparison.found, comparison.level, f"{comparison.arm} and {baseline}"
-    figure, more, less, neutral, what, end = f"{printed(found, ' dB', signed=True)}", "over", "under", 0.0, "", ""
-    if level:
-        figure, neutral = f"{printed(found, ' times the epochs')}", 1.0
-        more, less, what, end = "later than", "sooner than", f" in the epochs to {level:g} dB", f" at {level:g} dB"
-    figure = f"{figure}, {found.seeds} seed{'s' * (found.seeds != 1)}"
     if found.seeds == 0:
-        return f"{pair}: nothing can be told{what}, as they have no seed in common"
+        return f"{pair}: nothing can be told, as they have no seed in common"
+    figure = printed(found, " times the epochs") if level else printed(found, " dB", signed=True)
+    figure = f"{figure}, {found.seeds} seed{'s' * (found.seeds != 1)}"
     if math.isnan(found.low):
-        return f"{pair}: nothing can be told{what}, as {_without_interval(comparison)}: {figure}"
-    low, high = outward(found)
-    if low <= neutral <= high:
-        return f"{pair}: no difference can be told{what}: {figure}"
-    if comparison.p_holm >= SMALL:
-        chance = f"as one of {count} comparisons it may be chance (p = {comparison.p_holm:.3f} by Holm)"
-        return f"{pair}: no difference is claimed{what}: {figure}; {chance}"
-    return f"{comparison.arm} {more if low > neutral else less} {baseline}{end}: {figure}"
-
-
-def _without_interval(comparison: Comparison) -> str:
-    if comparison.found.seeds == 1:
-        return "one seed shows no spread"
-    return "all seeds agree to the digit" if comparison.level else "any two test mixtures share a voice"
+        reason = "one seed shows no spread" if found.seeds == 1 else "any two test mixtures share a voice"
+        return f"{pair}: nothing can be told, as {reason}: {figure}"
+    if comparison.diverged:
+        lost = ", ".join(comparison.diverged)
+        return f"{pair}: no difference is claimed, as no score of {lost} is finite; without: {figure}"
+    if _includes_none(comparison):
+        return f"{pair}: no difference can be told: {figure}"
+    chance = f"p = {comparison.p_holm:.3g}" + (f" as one of {count}" if count > 1 else "")
+    if not claimed(comparison):
+        return f"{pair}: no difference is claimed: {figure}; it may be chance ({chance})"
+    if level:
+        how, end = "sooner than" if found.mean < 1 else "later than", f" at {level:g} dB"
+    else:
+        how, end = "over" if found.mean > 0 else "under", ""
+    return f"{comparison.arm} {how} {baseline}{end}: {figure}, {chance}"
 
 
 def caution(answers: Answers) -> str:
@@ -75,8 +98,8 @@ def caution(answers: Answers) -> str:
     if floor <= SMALL:
         return ""
     return (
-        f"An exact sign test over {seeds} seeds cannot go below p = {floor:g}, even where all agree. Where an interval "
-        "says more, it rests on taking the effects of seeds and voices to be normally distributed."
+        f"An exact sign test over {seeds} seed{'s' * (seeds != 1)} cannot go below p = {floor:g}, even if all agree. "
+        "Where an interval says more, it rests on taking the effects of seeds and voices to be normally distributed."
     )
 
 
@@ -109,19 +132,19 @@ def outward(found: Estimate) -> tuple[float, float]:
     return math.floor(found.low * 100 + nearly) / 100 + 0.0, math.ceil(found.high * 100 - nearly) / 100 + 0.0
 
 
-def readable(table: pd.DataFrame, signed: bool = False) -> pd.DataFrame:
+def readable(table: pd.DataFrame, mean: str = "SI-SDRi (dB)", signed: bool = False) -> pd.DataFrame:
     """Turn a table's figures into text, the mean and its interval into one column.
 
     Args:
         table: A table of `tables`.
-        signed: Whether means are differences.
+        mean: What the means are of.
+        signed: Whether they are differences.
     """
     shown = table.copy()
     if {"mean", "low", "high"} <= set(shown.columns):
         rows = shown[["mean", "low", "high"]].to_numpy(float)
-        found = [Estimate(mean, low, high, math.nan, 0, ()) for mean, low, high in rows]
-        title = "difference (dB) [95 %]" if signed else "SI-SDRi (dB) [95 %]"
-        shown.insert(list(shown).index("mean"), title, [printed(one, "", signed) for one in found])
+        found = [Estimate(middle, low, high, math.nan, 0, ()) for middle, low, high in rows]
+        shown.insert(list(shown).index("mean"), f"{mean} [95 %]", [printed(one, "", signed) for one in found])
         shown = shown.drop(columns=["mean", "low", "high"])
     return shown.map(_cell)
 
