@@ -1,6 +1,7 @@
 """Sound and pictures of a few validation mixtures after each epoch."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,6 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.signal import spectrogram
 from torch import Tensor
@@ -89,8 +89,7 @@ def _picture(caption: str, panels: Mapping[str, np.ndarray], colours: str, lowes
     """
     height = LINE + len(panels) * (LINE + PANEL)
     figure = Figure((WIDTH / DPI, height / DPI), DPI)
-    canvas, texts = FigureCanvasAgg(figure), [caption, *panels]
-    for number, text in enumerate(texts):
+    for number, text in enumerate([caption, *panels]):
         middle = LINE / 2 + max(0, number - 1) * PANEL + number * LINE
         figure.text(0.005, 1 - middle / height, text, va="center", fontsize=9)
     for number, values in enumerate(panels.values(), start=1):
@@ -101,5 +100,6 @@ def _picture(caption: str, panels: Mapping[str, np.ndarray], colours: str, lowes
         bottom = (len(panels) - number) * (LINE + PANEL)
         shown = values[np.ix_(rows, columns)]
         figure.figimage(shown, 0, bottom, cmap=colours, vmin=lowest, vmax=highest, origin="upper")
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    drawn = BytesIO()
+    figure.savefig(drawn, format="rgba")
+    return np.frombuffer(drawn.getvalue(), np.uint8).reshape(height, WIDTH, 4)[..., :3]
