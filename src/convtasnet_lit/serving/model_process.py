@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -77,8 +78,9 @@ def main(connection: Connection, model: str, device: str) -> None:
     except InputError as error:
         connection.send(("refused", str(error)))
         return
-    connection.send(("ready", facts))
-    _Process(connection, separator, facts).run()
+    with suppress(BrokenPipeError):  # the service was stopped before it began
+        connection.send(("ready", facts))
+        _Process(connection, separator, facts).run()
 
 
 def _measured(separator: Separator) -> Facts:

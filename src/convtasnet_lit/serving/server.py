@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,11 +60,17 @@ def run(
     engine = Engine(model, device)
     log_lines()
     with private_folder() as folder:
-        tempfile.tempdir = str(folder)  # also for what the server's parts write
         service = Service(engine, folder, bounds)
         app = make_app(service, described, token, names)
         config = uvicorn.Config(
-            app, host, port, log_config=None, access_log=False, ws_max_size=LONGEST_FRAME, server_header=False
+            app,
+            host,
+            port,
+            limit_concurrency=int(bounds.connections),
+            log_config=None,
+            access_log=False,
+            ws_max_size=LONGEST_FRAME,
+            server_header=False,
         )
         _Server(config, service).run()
 
