@@ -20,7 +20,7 @@ from convtasnet_lit.training.module import SeparationModule
 from convtasnet_lit.weights.checkpoint import write_checkpoint
 
 RATE = 8000
-STARTED = 120  # seconds, at most: other processes may keep the machine busy
+STARTED = 300  # seconds, at most: other processes may keep the machine busy
 
 
 @dataclass

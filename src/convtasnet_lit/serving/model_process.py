@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
@@ -29,6 +28,7 @@ from convtasnet_lit.errors import InputError
 from convtasnet_lit.inference.live import StreamingSeparator, separated
 from convtasnet_lit.inference.pipe import ENCODINGS, decode, encode
 from convtasnet_lit.inference.separator import Separator
+from convtasnet_lit.serving.engine import Facts
 from convtasnet_lit.serving.jobs import Order
 from convtasnet_lit.serving.results import make_results
 from convtasnet_lit.serving.turns import Turns
@@ -36,25 +36,6 @@ from convtasnet_lit.serving.turns import Turns
 HOP_SECONDS = 0.01  # of a stream, separated at once; as `convtasnet stream`
 MEASURED_SECONDS = 4.0  # of noise, to find out how fast this machine is
 POLITENESS = 10  # of threads that separate files, where there are streams, whose time presses
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the service must know of the network.
-
-    Args:
-        sample_rate: Hz.
-        speakers: How many at most.
-        causal: Whether it takes streams.
-        speed: Seconds of audio that it separates in a second.
-        stream_load: Part of a second that a second of a stream takes.
-    """
-
-    sample_rate: int
-    speakers: int
-    causal: bool
-    speed: float
-    stream_load: float
 
 
 class _CancelledError(Exception):
