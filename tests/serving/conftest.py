@@ -18,7 +18,14 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service of it that takes recordings of up to 20 s and 100 kB."""
     limits = ["seconds=20", "upload_bytes=1e6", "submissions=10000", "channels=4", "highest_rate=48000"]
-    limits += ["upload_pause=1", "stream_pause=2", "free_bytes=1", "stream_seconds=30", "answer_time=60"]
+    limits += [
+        "upload_pause=1",
+        "stream_pause=2",
+        "free_bytes=1",
+        "stream_seconds=30",
+        "stream_share=1e9",
+        "answer_time=60",
+    ]
     options = [part for limit in limits for part in ("--limit", limit)]
     with running(tmp_path_factory.mktemp("service"), network, *options) as found:
         yield found

@@ -96,10 +96,10 @@ def running(
     with log.open("wb") as file:
         process = subprocess.Popen(command, stderr=file, env={**os.environ, **settings, **(environment or {})})
     try:
-        marker = "Uvicorn running on "
+        marker = '"address": "'
         until(lambda: marker in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
-        url = log.read_text().split(marker)[1].split()[0]
+        url = log.read_text().split(marker)[1].split('"')[0]
         yield Running(url, process, log, temporary)
     finally:
         process.send_signal(signal.SIGKILL)

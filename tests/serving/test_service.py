@@ -14,6 +14,7 @@ from convtasnet_lit.serving import upkeep
 from convtasnet_lit.serving.bounds import Bounds
 from convtasnet_lit.serving.engine import Engine
 from convtasnet_lit.serving.jobs import Job, Order
+from convtasnet_lit.serving.live_streams import check_stream
 from convtasnet_lit.serving.refusal import RefusedError
 from convtasnet_lit.serving.service import Service
 
@@ -194,3 +195,16 @@ def test_no_place_is_given_beyond_the_bounds(tmp_path: Path, bounds: dict[str, f
         accept_two()
     assert refused.value.status == status
     assert not [path for path in tmp_path.iterdir() if not any(path.iterdir())]
+
+
+def test_no_more_streams_are_taken_than_can_be_held_in_real_time(tmp_path: Path) -> None:
+    service = Here(tmp_path)  # a stream takes 0.3 of a core, and all may take 0.7
+    for number in range(2):
+        check_stream(service, "one")
+        service.streams[number] = asyncio.Queue()
+    with pytest.raises(RefusedError, match="no more than 2 streams in real time") as refused:
+        check_stream(service, "one")
+    assert refused.value.status == 429
+    service.process.facts.causal = False
+    with pytest.raises(RefusedError, match="not causal"):
+        check_stream(service, "one")

@@ -142,6 +142,9 @@ class _Server(uvicorn.Server):
         """Listen, with handlers of signals that work within the loop."""
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
+        for address in (socket.getsockname() for server in self.servers for socket in server.sockets):
+            where = f"[{address[0]}]" if ":" in address[0] else address[0]
+            _log.info("listening", extra={"facts": {"address": f"http://{where}:{address[1]}"}})
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""
