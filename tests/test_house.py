@@ -44,13 +44,14 @@ ROOMS = [
     "comparison",
     "dashboards",
     "studies",
+    "serving",
     "command_line",
     "doors",
     "sweeps",
     "door",
 ]
 DOORS = {*COMMANDS, "__main__"}
-LIGHT_DOORS = ("separate", "stream", "export", "publish", "models")
+LIGHT_DOORS = ("separate", "stream", "serve", "export", "publish", "models")
 
 
 def room_of(module: str) -> str:

@@ -1,0 +1,206 @@
+"""The addresses of the service and what they answer."""
+
+import asyncio
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import soundfile
+from fastapi import APIRouter, Query, Request, Response, WebSocket
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import ClientDisconnect
+
+from convtasnet_lit.audio import LOWEST_RATE
+from convtasnet_lit.files import written_whole
+from convtasnet_lit.serving.clients import client_of
+from convtasnet_lit.serving.jobs import Job, Order
+from convtasnet_lit.serving.live_streams import serve_stream
+from convtasnet_lit.serving.refusal import RefusedError
+from convtasnet_lit.serving.service import Service
+from convtasnet_lit.serving.uploads import FIELD, decoded, receive
+
+EXAMPLE = Path(__file__).with_name("example.flac")
+# Encodings that browsers play; results have the recording's if it is one of these, as those of the command line have.
+PLAYED = {"wav": ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"), "flac": ("PCM_16", "PCM_24")}
+EVENT_SECONDS = 0.2  # between two looks at a job
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {FIELD: {"type": "string", "format": "binary", "description": "WAV, FLAC, OGG, MP3"}},
+                }
+            }
+        },
+    }
+}
+
+
+def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
+    """Return the addresses.
+
+    Args:
+        service: Which does the work.
+        model: What `/v1/model` says of the network.
+    """
+    router = APIRouter()
+
+    @router.get("/v1/model", summary="What separates, and how much is taken")
+    def describe() -> dict[str, Any]:
+        facts, bounds = service.engine.facts, service.bounds
+        limits = {
+            "bytes": int(bounds.upload_bytes),
+            "seconds": bounds.seconds,
+            "sample_rate": [LOWEST_RATE, int(bounds.highest_rate)],
+            "channels": int(bounds.channels),
+        }
+        known = {"sample_rate": facts.sample_rate, "speakers": facts.speakers, "causal": facts.causal}
+        return {**model, **known, "streams": facts.causal, "limits": limits}
+
+    @router.get("/v1/example", summary="A recording to try, of two synthetic voices", response_class=Response)
+    def example() -> Response:
+        samples, rate = soundfile.read(EXAMPLE, dtype="int16")
+        file = io.BytesIO()
+        soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
+        return Response(file.getvalue(), media_type="audio/wav")
+
+    @router.post("/v1/separate", summary="Separate a recording", openapi_extra=FORM, status_code=200)
+    async def separate(
+        request: Request,
+        scale: Annotated[
+            Literal["least_squares", "mixture"], Query(description="level of the speakers")
+        ] = "least_squares",
+        channel: Annotated[int | None, Query(ge=1, description="to separate; by default the mean of all")] = None,
+        timeline: Annotated[bool, Query(description="whether to tell who speaks when")] = True,
+        format: Annotated[Literal["wav", "flac"], Query(description="of the results")] = "wav",
+    ) -> Response:
+        client = client_of(request)
+        with service.place(client) as (number, folder):
+            await receive(request, folder, service.bounds)
+            found = await decoded(folder, channel, service.bounds, service.decoding)
+            subtype = found.subtype if found.subtype in PLAYED[format] else "PCM_16"
+            order = Order(scale, format, subtype, timeline)
+            job = service.submit(number, client, folder, found.seconds, order)
+        await _over_soon(request, service, job)
+        where = {"Location": f"/v1/jobs/{job.id}"}
+        return JSONResponse(view(service, job), 200 if job.over.is_set() else 202, where)
+
+    @router.get("/v1/jobs/{job}", summary="How far a job is")
+    def show(job: str) -> dict[str, Any]:
+        return view(service, service.find(job))
+
+    @router.delete("/v1/jobs/{job}", summary="Cancel a job and delete its results", status_code=204)
+    async def delete(job: str) -> None:
+        service.forget(service.find(job))
+
+    @router.get("/v1/jobs/{job}/events", summary="How far a job is, as server-sent events", response_class=Response)
+    async def events(job: str) -> Response:
+        return StreamingResponse(_events(service, service.find(job)), media_type="text/event-stream")
+
+    @router.get("/v1/jobs/{job}/all.zip", summary="All results of a job", response_class=Response)
+    def archive(job: str) -> Response:
+        found = _done(service, job)
+        path = found.folder / "all.zip"
+        if not path.exists():
+            with written_whole(path) as partial, zipfile.ZipFile(partial, "w") as file:  # audio grows no smaller
+                for name in found.files:
+                    file.write(found.folder / name, name)
+        return FileResponse(path, media_type="application/zip", filename="separated.zip")
+
+    @router.get("/v1/jobs/{job}/{name}", summary="A result of a job", response_class=Response)
+    def result(job: str, name: str) -> Response:
+        found = _done(service, job)
+        if name not in found.files:
+            raise RefusedError(404, "file", "This job has no such result.")
+        return FileResponse(found.folder / name, media_type=found.files[name])
+
+    @router.websocket("/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        await serve_stream(service, socket)
+
+    @router.get("/livez", summary="Whether the service runs")
+    def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/readyz", summary="Whether the service takes work")
+    def ready(response: Response) -> dict[str, str]:
+        response.status_code = 200 if service.is_ready else 503
+        return {"status": "ready" if service.is_ready else "stopping" if service.draining else "starting"}
+
+    @router.get("/metrics", summary="Numbers for Prometheus", response_class=Response)
+    def metrics() -> Response:
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def view(service: Service, job: Job) -> dict[str, Any]:
+    """Return what a client sees of a job.
+
+    Args:
+        service: Which has it.
+        job: The job.
+    """
+    address, estimate = f"/v1/jobs/{job.id}", service.estimate(job)
+    tracks = []
+    for track in job.tracks:
+        name = track.partition(".")[0]
+        picture = {"waveform": f"{address}/{name}.svg", "spectrogram": f"{address}/{name}.png"}
+        tracks.append({"name": name, "audio": f"{address}/{track}", **picture})
+    return {
+        "id": job.id,
+        "state": job.state,
+        "progress": round(job.progress, 4),
+        "seconds": round(job.seconds, 3),
+        "seconds_ahead": round(service.ahead_of(job), 1),
+        "estimate": None if estimate is None else round(estimate, 1),
+        "error": job.error,
+        "tracks": tracks,
+        "timeline": job.timeline,
+        "zip": f"{address}/all.zip",
+    }
+
+
+def _done(service: Service, id_: str) -> Job:
+    job = service.find(id_)
+    if job.state != "done":
+        raise RefusedError(404, "unfinished", job.error or "This job is not done yet.")
+    return job
+
+
+async def _over_soon(request: Request, service: Service, job: Job) -> None:
+    """Wait for a short job; cancel it if the client goes meanwhile."""
+    for _ in range(round(service.bounds.answer_time / EVENT_SECONDS)):
+        try:
+            async with asyncio.timeout(EVENT_SECONDS):
+                await job.over.wait()
+                return
+        except TimeoutError:
+            if await request.is_disconnected():
+                service.forget(job)
+                raise ClientDisconnect from None
+
+
+async def _events(service: Service, job: Job) -> AsyncIterator[str]:
+    """A job each time it changed, until it is over."""
+    before = ""
+    while True:
+        over = job.over.is_set()
+        now = json.dumps(view(service, job))
+        yield f"data: {now}\n\n" if now != before else ": still here\n\n"
+        if over:
+            return
+        before = now
+        job.asked = service.asked = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(EVENT_SECONDS):
+                await job.over.wait()
+        except TimeoutError:
+            pass
