@@ -130,7 +130,7 @@ function record() {
     time.textContent = clock(0);
     if (!stopped) return;
     if (!pieces.length) throw new Refusal("nothing");
-    separate(wav(pieces, context.sampleRate, `${say("mixture")}.wav`));
+    separate(wav(pieces, context.sampleRate, `${say("recordingName")}.wav`));
   });
 }
 
@@ -178,7 +178,7 @@ function describeModel() {
   const { name, speakers, sample_rate: rate, streams, limits, card } = model;
   const minutes = (seconds) => Math.round(seconds / 60);
   const here = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  put(at("able"), "able", { name, people: speakers, kilohertz: rate / 2000 });
+  put(at("able"), rate > 8000 ? "able" : "ableNarrow", { name, people: speakers, kilohertz: rate / 2000 });
   put(at("limits"), "limits", { minutes: minutes(limits.seconds), megabytes: Math.floor(limits.bytes / 1e6) });
   put(at("kept"), here ? "keptHere" : "keptThere", { host: location.hostname, minutes: minutes(limits.kept) });
   put(at("live-able"), streams ? "liveAble" : "liveUnable");
