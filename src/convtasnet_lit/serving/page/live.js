@@ -6,6 +6,7 @@ import { label, put } from "./texts.js";
 
 const BEHIND = 256 * 1024; // bytes that may wait to be sent; more can never be caught up
 const SHOWN = 500; // milliseconds between two latencies
+const REASONS = { 4429: "streams", 4503: "starting" }; // of the codes with which the service closes
 
 const at = (id) => document.getElementById(id);
 
@@ -34,8 +35,8 @@ export async function streamVoices(speakers, signal) {
     await new Promise((resolve, reject) => {
       signal.addEventListener("abort", resolve);
       socket.onclose = ({ code, reason }) => {
-        const sentence = reason || `${code}`;
-        reject(code === 1006 ? new Refusal("offline") : new Refusal("failed", { sentence }));
+        const key = reason ? `refused.${REASONS[code]}` : "offline";
+        reject(new Refusal(key, { sentence: reason }));
       };
     });
   } finally {

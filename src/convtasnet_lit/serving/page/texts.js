@@ -1,6 +1,6 @@
 // Every word of the page, in English and in Chinese, and how it comes into the document.
 
-const TEXTS = {
+export const TEXTS = {
   en: {
     other: "中文",
     otherLabel: "显示中文",
@@ -84,6 +84,7 @@ const TEXTS = {
     refusedMicrophone: "The browser was not allowed to use the microphone. Allow it for this page, and try again.",
     noMicrophone: "No microphone was found.",
     failed: "Something went wrong: {sentence}",
+    "refused.format": "This file is not a recording that can be read. WAV, FLAC, OGG and MP3 can.",
   },
   zh: {
     other: "English",
@@ -168,9 +169,9 @@ const TEXTS = {
     refusedMicrophone: "浏览器不允许使用麦克风。请为本页面开放权限后重试。",
     noMicrophone: "没有找到麦克风。",
     failed: "出错了：{sentence}",
-    // what the service refuses, by its word for the reason; in English its own sentence stands
+    // what the service refuses, by its word for the reason; where there is no text, its own sentence stands
     "refused.silent": "这个文件里没有声音。",
-    "refused.format": "这个文件不是可以读取的录音。",
+    "refused.format": "这个文件不是可以读取的录音。支持 WAV、FLAC、OGG 和 MP3。",
     "refused.damaged": "这个文件已损坏，无法读取。",
     "refused.bytes": "这个文件太大。",
     "refused.seconds": "这段录音太长。",
