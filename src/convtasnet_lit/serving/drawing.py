@@ -17,11 +17,12 @@ WINDOWS_A_COLUMN = 4  # at most, of a long recording: its columns are seconds wi
 QUIETEST_DB, LOUDEST_DB = -120.0, -40.0  # of a spectrogram, in full scale squared a hertz, as in evaluation/pictures.py
 
 
-def draw(path: Path) -> list[Path]:
+def draw(path: Path, highest: float) -> list[Path]:
     """Draw a file beside it.
 
     Args:
         path: A file of one channel.
+        highest: Hz, of the spectrogram; of a recording at 48 kHz speech would fill a small part.
 
     Returns:
         `NAME.svg`, its waveform, and `NAME.png`, its spectrogram.
@@ -31,9 +32,10 @@ def draw(path: Path) -> list[Path]:
     with written_whole(waveform) as partial:
         partial.write_text(_outline(*envelope(recording)), encoding="utf-8")
     spread = QUIETEST_DB, LOUDEST_DB
+    shown = spectrogram(recording)[: round(highest * WINDOW_SECONDS) + 1]
     with written_whole(picture) as partial:
         imsave(
-            partial, spectrogram(recording)[::-1], vmin=spread[0], vmax=spread[1], cmap=colormaps["magma"], format="png"
+            partial, shown[::-1], vmin=spread[0], vmax=spread[1], cmap=colormaps["magma"], format="png"
         )
     return [waveform, picture]
 

@@ -61,6 +61,7 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
             "seconds": bounds.seconds,
             "sample_rate": [LOWEST_RATE, int(bounds.highest_rate)],
             "channels": int(bounds.channels),
+            "kept": bounds.kept_time,
         }
         known = {"sample_rate": facts.sample_rate, "speakers": facts.speakers, "causal": facts.causal}
         return {**model, **known, "streams": facts.causal, "limits": limits}

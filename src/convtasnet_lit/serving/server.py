@@ -95,7 +95,7 @@ def make_app(service: Service, described: dict[str, Any], token: str | None, nam
     @app.exception_handler(RefusedError)
     async def refuse(_: Request, refusal: RefusedError) -> Response:
         refusals.labels(refusal.reason).inc()
-        return JSONResponse({"error": refusal.sentence}, refusal.status, refusal.headers)
+        return JSONResponse({"error": refusal.sentence, "reason": refusal.reason}, refusal.status, refusal.headers)
 
     @app.exception_handler(RequestValidationError)
     async def refuse_values(request: Request, error: RequestValidationError) -> Response:
