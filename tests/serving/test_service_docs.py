@@ -12,7 +12,7 @@ import soundfile
 import yaml
 
 from convtasnet_lit.serve import arguments
-from convtasnet_lit.serving.bounds import Bounds, changed
+from convtasnet_lit.serving.bounds import Bounds
 from tests.serving.made_example import example_sources
 from tests.serving.running import Running
 
@@ -90,7 +90,6 @@ def test_the_image_starts_what_the_package_has_and_the_replicas_are_those_of_the
     for name in proxied:
         options = arguments().parse_args([*called[2:], *compose["services"][name]["command"]])
         assert options.host == "0.0.0.0"
-    changed(options.limit)
 
 
 def test_the_page_for_a_space_separates() -> None:
