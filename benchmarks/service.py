@@ -1,5 +1,7 @@
 """What the service takes: `python -m benchmarks.service --parts throughput latency memory hostile killed`, on Linux.
 
+`--parts streams --model CAUSAL` needs a causal network.
+
 Each part starts a service of its own on this machine, asks it over loopback, and prints its figures as JSON.
 """
 
@@ -15,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,6 +26,8 @@ from typing import Any
 import httpx
 import numpy as np
 import soundfile
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.hostile import hostile_uploads
 
@@ -205,13 +209,43 @@ def killed(options: argparse.Namespace) -> dict[str, Any]:
     return {"noticed, s": noticed, "ready again, s": ready, "job": found["state"], "error": found["error"]}
 
 
-PARTS = {each.__name__: each for each in (throughput, latency, memory, hostile, killed)}
+def streams(options: argparse.Namespace) -> dict[str, Any]:
+    """How many streams are taken, and how late their estimates come while all of them run; causal networks alone."""
+    piece = bytes(2 * RATE // 10)  # a tenth of a second of 16 bits
+
+    def follow(stream: ClientConnection) -> list[float]:
+        """Send in real time; seconds from each piece that was sent to the first answer after it."""
+        late, began = [], time.perf_counter()
+        for number in range(round(options.seconds * 10)):
+            time.sleep(max(0.0, began + number / 10 - time.perf_counter()))
+            sent = time.perf_counter()
+            stream.send(piece)
+            stream.recv(timeout=LONGEST_WAIT)
+            late.append(time.perf_counter() - sent)
+        return late
+
+    with running(options.model, submissions=1e6) as here, ExitStack() as opened:
+        address = f"{here.url.replace('http', 'ws')}/v1/stream?rate={RATE}&format=s16"
+        held = list[ClientConnection]()
+        with suppress(ConnectionClosed):  # when there is room for no more
+            while True:
+                held.append(opened.enter_context(connect(address, proxy=None)))
+                held[-1].send(piece)
+                held[-1].recv(timeout=LONGEST_WAIT)
+        taken = held[:-1]
+        with ThreadPoolExecutor(max(1, len(taken))) as pool:
+            late = [each for one in pool.map(follow, taken) for each in one]
+    found = {"p50": float(np.percentile(late, 50)), "p99": float(np.percentile(late, 99))} if late else {}
+    return {"held": len(taken), **found}
+
+
+PARTS = {each.__name__: each for each in (throughput, latency, memory, hostile, killed, streams)}
 
 
 def main() -> None:
     """Measure the parts asked for."""
     parser = argparse.ArgumentParser(description="Measure the service over loopback.")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS)[:-1])
     parser.add_argument("--model", help="as of `convtasnet serve`")
     parser.add_argument("--files", type=int, default=20, help="a client sends or a round takes; default 20")
     parser.add_argument("--seconds", type=float, default=30.0, help="of a file where it is not ten; default 30")
