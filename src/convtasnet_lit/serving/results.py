@@ -38,6 +38,7 @@ def make_results(
     mixture = _write_mixture(recording, folder / f"mixture.{order.format}")
     recording.path.unlink()
     for track in (mixture, *speakers):
+        progress(recording.seconds, recording.seconds)  # others may have their turn here, too
         draw(track, separator.sample_rate / 2)  # what the network hears
     timeline = _turns(write_timeline(folder / "timeline", speakers)[1]) if order.timeline else None
     return {"tracks": [track.name for track in (mixture, *speakers)], "timeline": timeline}
