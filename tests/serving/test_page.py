@@ -192,8 +192,8 @@ def test_a_job_can_be_watched_and_cancelled(page: Page, site: Running, sounds: P
         os.kill(number, signal.SIGCONT)
     urls = [event["request"]["url"] for event in page.named("Network.requestWillBeSent")]
     (events,) = (url for url in urls if url.endswith("/events"))
-    page.until("performance.now()")
-    assert site.client.get(urlsplit(events).path.removesuffix("/events")).status_code == 404
+    with site.client as client:
+        assert client.get(urlsplit(events).path.removesuffix("/events")).status_code == 404
 
 
 def test_the_microphone_is_recorded(page: Page) -> None:
@@ -307,6 +307,7 @@ def test_a_network_that_cannot_stream_says_so(page: Page, site: Running) -> None
 
 
 def test_it_speaks_the_language_of_the_browser(page: Page, site: Running) -> None:
+    page.ask("localStorage.clear()")  # in which the choice of others is remembered
     agent = page.ask("navigator.userAgent")
     page.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage="zh-CN")
     show(page, site, 360)
