@@ -103,6 +103,7 @@ def test_the_fast_path_has_one_door() -> None:
         ("convtasnet_lit.inference.counting", ["torch", "lightning", "hydra", "omegaconf", "pandas"]),
         *((f"convtasnet_lit.{door}", ["numpy", "torch", "lightning", "wandb", "rich"]) for door in COMMANDS),
         *((f"convtasnet_lit.{door}", ["hydra", "omegaconf"]) for door in LIGHT_DOORS),
+        ("convtasnet_lit.serving.server", ["torch", "lightning", "hydra", "matplotlib"]),
         ("convtasnet_lit.__main__", ["numpy", "torch", "hydra", "omegaconf"]),
         ("convtasnet_lit.model.streaming", ["lightning", "hydra", "omegaconf", "pandas"]),
     ],

@@ -21,7 +21,7 @@ class Bounds:
     upload_pause: float = 20.0  # between two pieces of an upload
 
     # Its decoding, in a process of its own.
-    decoding_bytes: float = 1 << 30  # of address space; NumPy, libsndfile and soxr map 0.4 GB before they begin
+    decoding_bytes: float = 512e6  # of memory; a block of 16 channels takes 4 MB, and no decoder needs 100 MB
     decoding_time: float = 60.0  # of processor and of wall: an hour of FLAC at 48 kHz takes about 10 s
 
     # All recordings together.
@@ -45,7 +45,8 @@ class Bounds:
     stream_pause: float = 30.0  # without a sample
     stream_lead: float = 5.0  # that a client may be ahead of real time, or behind in reading
 
-    # The end.
+    # The server.
+    connections: float = 512.0  # at once
     drain_time: float = 120.0  # for what runs when the service is told to stop
 
 

@@ -79,14 +79,19 @@ def _child(answer: Connection, folder: Path, channel: int | None, bounds: Bounds
         found: dict[str, Any] = vars(_decoded(channel, bounds))
     except RefusedError as refusal:
         found = {"refused": [refusal.status, refusal.reason, refusal.sentence]}
+    except Exception:  # whatever a decoder comes upon
+        found = {"refused": [422, "damaged", "This file cannot be decoded."]}
     answer.send_bytes(json.dumps(found).encode())
 
 
 def _limit(bounds: Bounds) -> None:
-    """Bound what this process may take; no core of it may be left, and nothing be started."""
+    """Bound what this process may take; it says nothing, starts nothing, and leaves no core."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # the MP3 decoder writes what it thinks of a file on standard error
+        os.dup2(nowhere, stream)
     longest = int(bounds.seconds * bounds.highest_rate) * 4 + 4096  # bytes of the decoded file
     limits = {
-        resource.RLIMIT_AS: int(bounds.decoding_bytes),
+        resource.RLIMIT_AS: _mapped() + int(bounds.decoding_bytes),
         resource.RLIMIT_CPU: math.ceil(bounds.decoding_time),
         resource.RLIMIT_FSIZE: longest,
         resource.RLIMIT_CORE: 0,
@@ -96,6 +101,14 @@ def _limit(bounds: Bounds) -> None:
         hard = resource.getrlimit(what)[1]
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (least, least))
+
+
+def _mapped() -> int:
+    """Bytes of address space that libraries took before anything was decoded; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _decoded(channel: int | None, bounds: Bounds) -> Decoded:

@@ -5,21 +5,38 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from convtasnet_lit.errors import InputError
-
-if TYPE_CHECKING:
-    from convtasnet_lit.serving.model_process import Facts
 
 LONGEST_WAIT = 30.0  # seconds, before it is started again for the n-th time in a row
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the service must know of the network.
+
+    Args:
+        sample_rate: Hz.
+        speakers: How many at most.
+        causal: Whether it takes streams.
+        speed: Seconds of audio that it separates in a second.
+        stream_load: Part of a second that a second of a stream takes.
+    """
+
+    sample_rate: int
+    speakers: int
+    causal: bool
+    speed: float
+    stream_load: float
+
+
 def _run(connection: Connection, model: str, device: str) -> None:
-    from convtasnet_lit.serving.model_process import main  # torch is imported there alone
+    from convtasnet_lit.serving.model_process import main  # only in the process itself: it imports torch
 
     main(connection, model, device)
 

@@ -76,14 +76,9 @@ class Job:
 
 
 class Queue:
-    """Jobs that wait; clients take turns, and a client's own jobs keep their order.
+    """Jobs that wait; clients take turns, and a client's own jobs keep their order."""
 
-    Args:
-        bounds: How much may wait.
-    """
-
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
 
     def __iter__(self) -> Iterator[Job]:

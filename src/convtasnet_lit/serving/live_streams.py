@@ -39,7 +39,7 @@ async def serve_stream(service: Service, socket: WebSocket) -> None:
     await socket.accept()
     try:
         rate, encoding = _asked(socket, service)
-        _check_room(service, client_of(socket))
+        check_stream(service, client_of(socket))
         await _Stream(service, socket, rate, encoding).run()
     except RefusedError as refusal:
         service.metrics.refusals.labels(refusal.reason).inc()
@@ -68,7 +68,16 @@ def _asked(socket: WebSocket, service: Service) -> tuple[int, str]:
     return int(text), encoding
 
 
-def _check_room(service: Service, client: str) -> None:
+def check_stream(service: Service, client: str) -> None:
+    """Refuse a stream that could not be held in real time.
+
+    Args:
+        service: Which would hold it.
+        client: Whose it is.
+
+    Raises:
+        RefusedError: There is no room, the network takes no streams, or it is being loaded.
+    """
     service.refuse_if_draining()
     service.rate.count(client)
     facts = service.engine.facts

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
     router = APIRouter()
 
     @router.get("/v1/model", summary="What separates, and how much is taken")
-    def describe() -> dict[str, Any]:
+    async def describe() -> dict[str, Any]:
         facts, bounds = service.engine.facts, service.bounds
         limits = {
             "bytes": int(bounds.upload_bytes),
@@ -94,7 +95,7 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         return JSONResponse(view(service, job), 200 if job.over.is_set() else 202, where)
 
     @router.get("/v1/jobs/{job}", summary="How far a job is")
-    def show(job: str) -> dict[str, Any]:
+    async def show(job: str) -> dict[str, Any]:
         return view(service, service.find(job))
 
     @router.delete("/v1/jobs/{job}", summary="Cancel a job and delete its results", status_code=204)
@@ -106,17 +107,17 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         return StreamingResponse(_events(service, service.find(job)), media_type="text/event-stream")
 
     @router.get("/v1/jobs/{job}/all.zip", summary="All results of a job", response_class=Response)
-    def archive(job: str) -> Response:
+    async def archive(job: str) -> Response:
         found = _done(service, job)
-        path = found.folder / "all.zip"
-        if not path.exists():
-            with written_whole(path) as partial, zipfile.ZipFile(partial, "w") as file:  # audio grows no smaller
-                for name in found.files:
-                    file.write(found.folder / name, name)
+        try:
+            path = await asyncio.to_thread(_packed, found)
+        except FileNotFoundError:  # deleted meanwhile
+            service.forget(found)
+            raise RefusedError(404, "job", "The results of this job were deleted.") from None
         return FileResponse(path, media_type="application/zip", filename="separated.zip")
 
     @router.get("/v1/jobs/{job}/{name}", summary="A result of a job", response_class=Response)
-    def result(job: str, name: str) -> Response:
+    async def result(job: str, name: str) -> Response:
         found = _done(service, job)
         if name not in found.files:
             raise RefusedError(404, "file", "This job has no such result.")
@@ -127,16 +128,16 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         await serve_stream(service, socket)
 
     @router.get("/livez", summary="Whether the service runs")
-    def live() -> dict[str, str]:
+    async def live() -> dict[str, str]:
         return {"status": "alive"}
 
     @router.get("/readyz", summary="Whether the service takes work")
-    def ready(response: Response) -> dict[str, str]:
+    async def ready(response: Response) -> dict[str, str]:
         response.status_code = 200 if service.is_ready else 503
         return {"status": "ready" if service.is_ready else "stopping" if service.draining else "starting"}
 
     @router.get("/metrics", summary="Numbers for Prometheus", response_class=Response)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -176,6 +177,15 @@ def _done(service: Service, id_: str) -> Job:
     return job
 
 
+def _packed(job: Job) -> Path:
+    path = job.folder / "all.zip"
+    if not path.exists():
+        with written_whole(path) as partial, zipfile.ZipFile(partial, "w") as file:  # audio grows no smaller
+            for name in job.files:
+                file.write(job.folder / name, name)
+    return path
+
+
 async def _over_soon(request: Request, service: Service, job: Job) -> None:
     """Wait for a short job; cancel it if the client goes meanwhile."""
     for _ in range(round(service.bounds.answer_time / EVENT_SECONDS)):
@@ -199,7 +209,7 @@ async def _events(service: Service, job: Job) -> AsyncIterator[str]:
         if over:
             return
         before = now
-        job.asked = service.asked = asyncio.get_running_loop().time()
+        job.asked = service.asked = time.monotonic()
         try:
             async with asyncio.timeout(EVENT_SECONDS):
                 await job.over.wait()

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,11 +60,17 @@ def run(
     engine = Engine(model, device)
     log_lines()
     with private_folder() as folder:
-        tempfile.tempdir = str(folder)  # also for what the server's parts write
         service = Service(engine, folder, bounds)
         app = make_app(service, described, token, names)
         config = uvicorn.Config(
-            app, host, port, log_config=None, access_log=False, ws_max_size=LONGEST_FRAME, server_header=False
+            app,
+            host,
+            port,
+            limit_concurrency=int(bounds.connections),
+            log_config=None,
+            access_log=False,
+            ws_max_size=LONGEST_FRAME,
+            server_header=False,
         )
         _Server(config, service).run()
 
@@ -137,6 +142,9 @@ class _Server(uvicorn.Server):
         """Listen, with handlers of signals that work within the loop."""
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
+        for address in (socket.getsockname() for server in self.servers for socket in server.sockets):
+            where = f"[{address[0]}]" if ":" in address[0] else address[0]
+            _log.info("listening", extra={"facts": {"address": f"http://{where}:{address[1]}"}})
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""

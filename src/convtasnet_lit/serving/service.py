@@ -45,7 +45,7 @@ class Service:
         self.streams: dict[int, asyncio.Queue[tuple[str, Any]]] = {}
         self.decoding = asyncio.Semaphore(int(bounds.decoders))
         self.uploads = 0  # that are being received or decoded
-        self._queue = Queue(bounds)
+        self._queue = Queue()
         self.jobs: dict[str, Job] = {}  # by their ids
         self.running: dict[int, Job] = {}  # by their numbers
         self._numbers = itertools.count(1)

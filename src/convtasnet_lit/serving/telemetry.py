@@ -66,4 +66,4 @@ def log_lines() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("uvicorn.access").disabled = True  # addresses of results open them
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # below, it names clients and what they ask for
