@@ -71,7 +71,6 @@ export const TEXTS = {
     listening: "The microphone is on.",
     stopped: "The microphone is off.",
     close: "Close",
-    noCard: "This network has no card.",
     again: "Try again",
     full: "Others are being served, and the queue is full. Try again in about {time}.",
     offline: "The service cannot be reached. Is it still running?",
@@ -79,7 +78,7 @@ export const TEXTS = {
     token: "This service asks for a token, which this page cannot show. Ask whoever runs it.",
     large: "This file is larger than {megabytes} MB, which is the most that is taken.",
     nothing: "Nothing was recorded.",
-    unplayable: "Your browser cannot play the results. You can still download them.",
+    unplayable: "Your browser cannot decode the results.",
     insecure: "The browser gives the microphone only to pages on this computer or behind https.",
     refusedMicrophone: "The browser was not allowed to use the microphone. Allow it for this page, and try again.",
     noMicrophone: "No microphone was found.",
@@ -156,7 +155,6 @@ export const TEXTS = {
     listening: "麦克风已打开。",
     stopped: "麦克风已关闭。",
     close: "关闭",
-    noCard: "这个网络没有说明。",
     again: "重试",
     full: "服务正在处理其他录音，队列已满。请大约 {time} 后再试。",
     offline: "无法连接服务。它还在运行吗？",
@@ -164,7 +162,7 @@ export const TEXTS = {
     token: "这个服务需要令牌，本页面无法提供。请联系服务的管理者。",
     large: "文件超过了 {megabytes} MB 的上限。",
     nothing: "没有录到任何声音。",
-    unplayable: "您的浏览器无法播放结果，但可以下载。",
+    unplayable: "您的浏览器无法解码结果。",
     insecure: "浏览器只允许本机页面或 https 页面使用麦克风。",
     refusedMicrophone: "浏览器不允许使用麦克风。请为本页面开放权限后重试。",
     noMicrophone: "没有找到麦克风。",
@@ -232,7 +230,7 @@ export function translate(root = document) {
     element.textContent = say(element.dataset.text, JSON.parse(element.dataset.values ?? "{}"));
   }
   for (const element of root.querySelectorAll("[data-label]")) {
-    element.setAttribute("aria-label", say(element.dataset.label, JSON.parse(element.dataset.labelValues)));
+    element.setAttribute("aria-label", say(element.dataset.label, JSON.parse(element.dataset.labelValues ?? "{}")));
   }
 }
 
