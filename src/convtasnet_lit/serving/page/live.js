@@ -2,7 +2,7 @@
 
 import { drawLevel, openMicrophone, shorts } from "./microphone.js";
 import { Refusal } from "./service.js";
-import { label, put } from "./texts.js";
+import { label, put } from "./language.js";
 
 const BEHIND = 256 * 1024; // bytes that may wait to be sent; more can never be caught up
 const SHOWN = 500; // milliseconds between two latencies
