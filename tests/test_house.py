@@ -213,6 +213,7 @@ def test_make_help_lists_every_verb() -> None:
 
 def test_no_extra_is_needed_to_import_what_trains_and_separates(tmp_path: Path) -> None:
     extras = "pesq pystoi espeakng_loader av tensorboard huggingface_hub onnx optuna plotly asteroid speechbrain"
+    extras += " fastapi uvicorn prometheus"
     for entry in Path(pytest.__file__).parents[1].iterdir():  # site-packages, but for the extras
         if not entry.name.lower().startswith(tuple(extras.split())):
             (tmp_path / entry.name).symlink_to(entry)

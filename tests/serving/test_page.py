@@ -110,7 +110,9 @@ def test_a_recording_comes_back_as_voices(page: Page, sounds: Path) -> None:
         "Voice 2",
     ]
     assert page.ask("document.querySelectorAll('.lane').length") == 2
-    assert page.ask("document.querySelectorAll('.lane span').length") == page.ask("document.querySelectorAll('#turns li').length")
+    assert page.ask("document.querySelectorAll('.lane span').length") == page.ask(
+        "document.querySelectorAll('#turns li').length"
+    )
     fetched = "performance.getEntriesByType('resource').map(entry => entry.name.split('/').at(-1))"
     page.until(f"{fetched}.filter(name => /^(mixture|speaker[12])\\.(svg|png)$/.test(name)).length === 6")
     links = page.ask(

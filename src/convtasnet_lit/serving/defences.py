@@ -118,4 +118,6 @@ async def _refuse(refusal: RefusedError, scope: Scope, receive: Receive, send: S
         await socket.accept()
         await socket.close(4000 + refusal.status, refusal.sentence[:123])
     else:
-        await JSONResponse({"error": refusal.sentence, "reason": refusal.reason}, refusal.status, refusal.headers)(scope, receive, send)
+        await JSONResponse({"error": refusal.sentence, "reason": refusal.reason}, refusal.status, refusal.headers)(
+            scope, receive, send
+        )

@@ -34,9 +34,7 @@ def draw(path: Path, highest: float) -> list[Path]:
     spread = QUIETEST_DB, LOUDEST_DB
     shown = spectrogram(recording)[: round(highest * WINDOW_SECONDS) + 1]
     with written_whole(picture) as partial:
-        imsave(
-            partial, shown[::-1], vmin=spread[0], vmax=spread[1], cmap=colormaps["magma"], format="png"
-        )
+        imsave(partial, shown[::-1], vmin=spread[0], vmax=spread[1], cmap=colormaps["magma"], format="png")
     return [waveform, picture]
 
 

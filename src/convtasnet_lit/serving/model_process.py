@@ -62,7 +62,7 @@ def main(connection: Connection, model: str, device: str) -> None:
         return
     with suppress(BrokenPipeError):  # the service was stopped before it began
         connection.send(("ready", facts))
-        _Process(connection, separator, facts).run()
+        ModelProcess(connection, separator, facts).run()
 
 
 def _measured(separator: Separator) -> Facts:
@@ -88,7 +88,15 @@ def _seconds(run: Callable[[], object]) -> float:
     return min(times)
 
 
-class _Process:
+class ModelProcess:
+    """What goes on in the process: a thread for each file and each stream.
+
+    Args:
+        connection: To the service.
+        separator: With the network.
+        facts: What was found out of it.
+    """
+
     def __init__(self, connection: Connection, separator: Separator, facts: Facts) -> None:
         self._connection, self._separator, self._facts = connection, separator, facts
         self._sending, self._turns = threading.Lock(), Turns()

@@ -28,7 +28,9 @@ EXAMPLE = Path(__file__).with_name("example.flac")
 # Encodings that browsers play; results have the recording's if it is one of these, as those of the command line have.
 PLAYED = {"wav": ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"), "flac": ("PCM_16", "PCM_24")}
 EVENT_SECONDS = 0.2  # between two looks at a job
+HERE = "http://127.0.0.1:8000"
 FORM = {
+    "x-example": f"curl -F file=@meeting.wav '{HERE}/v1/separate?format=flac&timeline=true'",
     "requestBody": {
         "required": True,
         "content": {
@@ -40,7 +42,7 @@ FORM = {
                 }
             }
         },
-    }
+    },
 }
 
 
@@ -53,7 +55,7 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
     """
     router = APIRouter()
 
-    @router.get("/v1/model", summary="What separates, and how much is taken")
+    @router.get("/v1/model", summary="What separates, and how much is taken", openapi_extra=_example("/v1/model"))
     async def describe() -> dict[str, Any]:
         facts, bounds = service.engine.facts, service.bounds
         limits = {
@@ -66,7 +68,12 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         known = {"sample_rate": facts.sample_rate, "speakers": facts.speakers, "causal": facts.causal}
         return {**model, **known, "streams": facts.causal, "limits": limits}
 
-    @router.get("/v1/example", summary="A recording to try, of two synthetic voices", response_class=Response)
+    @router.get(
+        "/v1/example",
+        summary="A recording to try, of two synthetic voices",
+        response_class=Response,
+        openapi_extra=_example("/v1/example", " -o meeting.wav"),
+    )
     def example() -> Response:
         samples, rate = soundfile.read(EXAMPLE, dtype="int16")
         file = io.BytesIO()
@@ -94,19 +101,34 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         where = {"Location": f"/v1/jobs/{job.id}"}
         return JSONResponse(view(service, job), 200 if job.over.is_set() else 202, where)
 
-    @router.get("/v1/jobs/{job}", summary="How far a job is")
+    @router.get("/v1/jobs/{job}", summary="How far a job is", openapi_extra=_example("/v1/jobs/$job"))
     async def show(job: str) -> dict[str, Any]:
         return view(service, service.find(job))
 
-    @router.delete("/v1/jobs/{job}", summary="Cancel a job and delete its results", status_code=204)
+    @router.delete(
+        "/v1/jobs/{job}",
+        summary="Cancel a job and delete its results",
+        status_code=204,
+        openapi_extra=_example("/v1/jobs/$job", " -X DELETE"),
+    )
     async def delete(job: str) -> None:
         service.forget(service.find(job))
 
-    @router.get("/v1/jobs/{job}/events", summary="How far a job is, as server-sent events", response_class=Response)
+    @router.get(
+        "/v1/jobs/{job}/events",
+        summary="How far a job is, as server-sent events, until it is over",
+        response_class=Response,
+        openapi_extra=_example("/v1/jobs/$job/events", " -N"),
+    )
     async def events(job: str) -> Response:
         return StreamingResponse(_events(service, service.find(job)), media_type="text/event-stream")
 
-    @router.get("/v1/jobs/{job}/all.zip", summary="All results of a job", response_class=Response)
+    @router.get(
+        "/v1/jobs/{job}/all.zip",
+        summary="All results of a job",
+        response_class=Response,
+        openapi_extra=_example("/v1/jobs/$job/all.zip", " -o separated.zip"),
+    )
     async def archive(job: str) -> Response:
         found = _done(service, job)
         try:
@@ -116,7 +138,12 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
             raise RefusedError(404, "job", "The results of this job were deleted.") from None
         return FileResponse(path, media_type="application/zip", filename="separated.zip")
 
-    @router.get("/v1/jobs/{job}/{name}", summary="A result of a job", response_class=Response)
+    @router.get(
+        "/v1/jobs/{job}/{name}",
+        summary="A result of a job: a track, a picture, or who speaks when",
+        response_class=Response,
+        openapi_extra=_example("/v1/jobs/$job/speaker1.wav", " -o speaker1.wav"),
+    )
     async def result(job: str, name: str) -> Response:
         found = _done(service, job)
         if name not in found.files:
@@ -141,6 +168,10 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _example(path: str, options: str = "") -> dict[str, str]:
+    return {"x-example": f"curl {HERE}{path}{options}"}
 
 
 def view(service: Service, job: Job) -> dict[str, Any]:

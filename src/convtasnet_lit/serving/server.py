@@ -8,10 +8,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import jinja2
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -29,6 +30,7 @@ from convtasnet_lit.serving.telemetry import log_lines
 from convtasnet_lit.serving.upkeep import drain, sweep
 
 PAGE = Path(__file__).with_name("page")
+ADDRESSES = Path(__file__).with_name("addresses.html")
 _log = logging.getLogger(__name__)
 
 
@@ -120,6 +122,11 @@ def make_app(service: Service, described: dict[str, Any], token: str | None, nam
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> dict[str, Any]:
         return app.openapi()
+
+    @app.get("/docs", include_in_schema=False)
+    def addresses() -> Response:
+        template = jinja2.Template(ADDRESSES.read_text(encoding="utf-8"), autoescape=True)
+        return HTMLResponse(template.render(app.openapi()))
 
     @app.get("/", include_in_schema=False)
     def page() -> Response:
