@@ -15,7 +15,7 @@ export async function streamVoices(speakers, signal) {
   let socket = null;
   let shown = 0;
   let unsent = 0; // samples
-  const microphone = await openMicrophone(speakers, ({ samples, behind }) => {
+  const microphone = await openMicrophone(speakers, signal, ({ samples, behind }) => {
     if (socket?.readyState === WebSocket.OPEN && socket.bufferedAmount < BEHIND) socket.send(shorts(samples));
     else unsent += samples.length;
     if (behind === null || performance.now() - shown < SHOWN) return;
@@ -36,6 +36,7 @@ export async function streamVoices(speakers, signal) {
       microphone.node.port.postMessage(voices, [voices.buffer]);
     };
     await new Promise((resolve, reject) => {
+      if (signal.aborted) resolve();
       signal.addEventListener("abort", resolve);
       socket.onclose = ({ code, reason }) => {
         const key = reason ? `refused.${REASONS[code]}` : "offline";

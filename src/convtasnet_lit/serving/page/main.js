@@ -2,7 +2,7 @@
 
 import { rendered } from "./card.js";
 import { streamVoices } from "./live.js";
-import { decodedHere, drawLevel, openMicrophone, wav } from "./microphone.js";
+import { decodedHere, drawLevel, openMicrophone, shorts, wav } from "./microphone.js";
 import { closeResults, prepareResults, showResults } from "./results.js";
 import { describe, example, follow, forget, Refusal, send } from "./service.js";
 import { clock, put, say, speak } from "./language.js";
@@ -113,8 +113,8 @@ function record() {
     const pieces = [];
     const time = at("recording").querySelector(".clock");
     let length = 0;
-    const { context, source, close } = await openMicrophone(1, ({ samples }) => {
-      pieces.push(samples);
+    const { context, source, close } = await openMicrophone(1, signal, ({ samples }) => {
+      pieces.push(shorts(samples));
       length += samples.length / context.sampleRate;
       time.textContent = clock(length);
       if (length >= model.limits.seconds) at("stop-recording").click();
@@ -122,6 +122,7 @@ function record() {
     const end = drawLevel(at("recording").querySelector("canvas"), source);
     tell("listening");
     const stopped = await new Promise((resolve) => {
+      if (signal.aborted) resolve(false);
       at("stop-recording").onclick = () => resolve(true);
       signal.addEventListener("abort", () => resolve(false));
     });
