@@ -1,5 +1,7 @@
 """What the service takes: `python -m benchmarks.service --parts throughput latency memory hostile killed`, on Linux.
 
+`--parts streams --model CAUSAL` needs a causal network.
+
 Each part starts a service of its own on this machine, asks it over loopback, and prints its figures as JSON.
 """
 
@@ -13,10 +15,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,65 +25,13 @@ from typing import Any
 import httpx
 import numpy as np
 import soundfile
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.hostile import hostile_uploads
+from benchmarks.served import LONGEST_WAIT, running
 
 RATE = 16_000
-LONGEST_WAIT = 600  # seconds, of any request
-
-
-@dataclass
-class Running:
-    """A service, where it writes, and its process."""
-
-    url: str
-    temporary: Path
-    process: int
-
-    def client(self, number: int = 0) -> httpx.Client:
-        """One of several clients: an address that the service believes, as it comes from this machine."""
-        headers = {"x-forwarded-for": f"192.0.2.{number + 1}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=LONGEST_WAIT, trust_env=False)
-
-    @property
-    def model_process(self) -> int:
-        """The number of the process that holds the network."""
-        children = Path(f"/proc/{self.process}/task/{self.process}/children").read_text().split()
-        return next(int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text())
-
-    def megabytes(self) -> dict[str, float]:
-        """What each of the two processes holds in memory."""
-        processes = {"server": self.process, "model process": self.model_process}
-        return {name: _resident(number) / 1000 for name, number in processes.items()}
-
-    def files(self) -> int:
-        """How many files there are of recordings and results."""
-        return sum(path.is_file() and path.name != "lock" for path in self.temporary.glob("convtasnet-serve-*/**/*"))
-
-
-@contextmanager
-def running(model: list[str], **limits: float) -> Iterator[Running]:
-    """Start a service and end it."""
-    options = [part for name, value in limits.items() for part in ("--limit", f"{name}={value}")]
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "log")
-        command = [sys.executable, "-m", "convtasnet_lit.serve", "--port", "0", *model, *options]
-        with log.open("wb") as file:
-            process = subprocess.Popen(command, stderr=file, env={**os.environ, "TMPDIR": folder})
-        try:
-            while '"address": "' not in log.read_text():
-                if process.poll() is not None:
-                    sys.exit(log.read_text())
-                time.sleep(0.1)
-            yield Running(log.read_text().split('"address": "')[1].split('"')[0], Path(folder), process.pid)
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _resident(process: int) -> int:
-    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
 
 def recording(seconds: float) -> bytes:
@@ -205,13 +154,43 @@ def killed(options: argparse.Namespace) -> dict[str, Any]:
     return {"noticed, s": noticed, "ready again, s": ready, "job": found["state"], "error": found["error"]}
 
 
-PARTS = {each.__name__: each for each in (throughput, latency, memory, hostile, killed)}
+def streams(options: argparse.Namespace) -> dict[str, Any]:
+    """How many streams are taken, and how late their estimates come while all of them run; causal networks alone."""
+    piece = bytes(2 * RATE // 10)  # a tenth of a second of 16 bits
+
+    def follow(stream: ClientConnection) -> list[float]:
+        """Send in real time; seconds from each piece that was sent to the first answer after it."""
+        late, began = [], time.perf_counter()
+        for number in range(round(options.seconds * 10)):
+            time.sleep(max(0.0, began + number / 10 - time.perf_counter()))
+            sent = time.perf_counter()
+            stream.send(piece)
+            stream.recv(timeout=LONGEST_WAIT)
+            late.append(time.perf_counter() - sent)
+        return late
+
+    with running(options.model, submissions=1e6) as here, ExitStack() as opened:
+        address = f"{here.url.replace('http', 'ws')}/v1/stream?rate={RATE}&format=s16"
+        held = list[ClientConnection]()
+        with suppress(ConnectionClosed):  # when there is room for no more
+            while True:
+                held.append(opened.enter_context(connect(address, proxy=None)))
+                held[-1].send(piece)
+                held[-1].recv(timeout=LONGEST_WAIT)
+        taken = held[:-1]
+        with ThreadPoolExecutor(max(1, len(taken))) as pool:
+            late = [each for one in pool.map(follow, taken) for each in one]
+    found = {"p50": float(np.percentile(late, 50)), "p99": float(np.percentile(late, 99))} if late else {}
+    return {"held": len(taken), **found}
+
+
+PARTS = {each.__name__: each for each in (throughput, latency, memory, hostile, killed, streams)}
 
 
 def main() -> None:
     """Measure the parts asked for."""
     parser = argparse.ArgumentParser(description="Measure the service over loopback.")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS)[:-1])
     parser.add_argument("--model", help="as of `convtasnet serve`")
     parser.add_argument("--files", type=int, default=20, help="a client sends or a round takes; default 20")
     parser.add_argument("--seconds", type=float, default=30.0, help="of a file where it is not ten; default 30")

@@ -179,6 +179,7 @@ def test_what_runs_too_long_for_an_end_is_refused_in_words(tmp_path: Path) -> No
     [
         ({"submissions": 1.0}, 429, "You begin too often: 1 times a minute"),
         ({"uploads": 1.0}, 429, "Too many recordings are being received"),
+        ({"client_uploads": 1.0}, 429, "Too many recordings are being received"),
         ({"free_bytes": 1e30}, 503, "no room for recordings"),
         ({"queue_seconds": 5.0}, 429, "The queue is full"),
     ],

@@ -74,7 +74,7 @@ def test_the_numbers_of_the_threats_are_the_bounds() -> None:
         f"{bounds.stream_share:g} of a\ncore",
     ):
         assert words in PAGE
-    assert (bounds.uploads, bounds.free_bytes, bounds.kept_time) == (8, 1e9, 15 * 60)
+    assert (bounds.client_uploads, bounds.uploads, bounds.free_bytes, bounds.kept_time) == (4, 8, 1e9, 15 * 60)
     assert (bounds.queue_seconds, bounds.client_seconds, bounds.stream_seconds) == (7200, 3600, 3600)
     assert (bounds.asked_time, bounds.answer_time, bounds.drain_time, bounds.stalled_time) == (60, 2, 120, 120)
 

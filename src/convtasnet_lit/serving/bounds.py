@@ -26,7 +26,8 @@ class Bounds:
 
     # All recordings together.
     uploads: float = 8.0  # received or decoded at once; each is on the disk
-    decoders: float = 2.0  # of these decoded at once
+    client_uploads: float = 4.0  # of these one client's
+    decoders: float = 2.0  # of all these decoded at once
     queue_seconds: float = 7200.0  # waiting and running
     client_seconds: float = 3600.0  # of these one client's: the longest recording, and half of the queue
     submissions: float = 120.0  # recordings and streams a client may begin in a minute

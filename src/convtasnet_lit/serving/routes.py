@@ -22,7 +22,7 @@ from convtasnet_lit.serving.jobs import Job, Order
 from convtasnet_lit.serving.live_streams import serve_stream
 from convtasnet_lit.serving.refusal import RefusedError
 from convtasnet_lit.serving.service import Service
-from convtasnet_lit.serving.uploads import FIELD, decoded, receive
+from convtasnet_lit.serving.uploads import FIELD, decoded, hear_out, receive
 
 EXAMPLE = Path(__file__).with_name("example.flac")
 # Encodings that browsers play; results have the recording's if it is one of these, as those of the command line have.
@@ -91,12 +91,17 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         format: Annotated[Literal["wav", "flac"], Query(description="of the results")] = "wav",
     ) -> Response:
         client = client_of(request)
-        with service.place(client) as (number, folder):
-            await receive(request, folder, service.bounds)
-            found = await decoded(folder, channel, service.bounds, service.decoding)
-            subtype = found.subtype if found.subtype in PLAYED[format] else "PCM_16"
-            order = Order(scale, format, subtype, timeline)
-            job = service.submit(number, client, folder, found.seconds, order)
+        try:
+            with service.place(client) as (number, folder):
+                await receive(request, folder, service.bounds)
+                found = await decoded(folder, channel, service.bounds, service.decoding)
+                subtype = found.subtype if found.subtype in PLAYED[format] else "PCM_16"
+                order = Order(scale, format, subtype, timeline)
+                job = service.submit(number, client, folder, found.seconds, order)
+        except RefusedError as refusal:
+            if refusal.reason != "slow":
+                await hear_out(request)
+            raise
         await _over_soon(request, service, job)
         where = {"Location": f"/v1/jobs/{job.id}"}
         return JSONResponse(view(service, job), 200 if job.over.is_set() else 202, where)

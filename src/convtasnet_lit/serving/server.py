@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from convtasnet_lit import __version__
+from convtasnet_lit.errors import InputError
 from convtasnet_lit.serving.bounds import Bounds
 from convtasnet_lit.serving.defences import Defences
 from convtasnet_lit.serving.engine import Engine
@@ -40,9 +42,9 @@ def run(
     host: str,
     port: int,
     described: dict[str, Any],
-    bounds: Bounds = Bounds(),  # noqa: B008  # it is frozen
-    token: str | None = None,
-    names: Sequence[str] = (),
+    bounds: Bounds,
+    token: str | None,
+    names: Sequence[str],
 ) -> None:
     """Serve until a signal says to stop.
 
@@ -57,8 +59,9 @@ def run(
         names: Names under which the service is reached, beside addresses and localhost.
 
     Raises:
-        InputError: The network cannot be opened.
+        InputError: The network cannot be opened, or something else listens there.
     """
+    listening = _bound(host, port)
     engine = Engine(model, device)
     log_lines()
     with private_folder() as folder:
@@ -66,15 +69,26 @@ def run(
         app = make_app(service, described, token, names)
         config = uvicorn.Config(
             app,
-            host,
-            port,
             limit_concurrency=int(bounds.connections),
             log_config=None,
             access_log=False,
             ws_max_size=LONGEST_FRAME,
+            ws_per_message_deflate=False,  # samples grow no smaller
             server_header=False,
         )
-        _Server(config, service).run()
+        _Server(config, service).run([listening])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that has its address before anything takes long."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise InputError(f"--host, --port: {host}:{port}: {error.strerror or error}") from error
+    return found
 
 
 def make_app(service: Service, described: dict[str, Any], token: str | None, names: Sequence[str]) -> FastAPI:
@@ -149,7 +163,7 @@ class _Server(uvicorn.Server):
         """Listen, with handlers of signals that work within the loop."""
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
-        for address in (socket.getsockname() for server in self.servers for socket in server.sockets):
+        for address in (each.getsockname() for server in self.servers for each in server.sockets):
             where = f"[{address[0]}]" if ":" in address[0] else address[0]
             _log.info("listening", extra={"facts": {"address": f"http://{where}:{address[1]}"}})
 

@@ -44,7 +44,7 @@ class Service:
         self.rate = Rate(bounds.submissions)
         self.streams: dict[int, asyncio.Queue[tuple[str, Any]]] = {}
         self.decoding = asyncio.Semaphore(int(bounds.decoders))
-        self.uploads = 0  # that are being received or decoded
+        self.uploads = list[str]()  # whose recordings are being received or decoded
         self._queue = Queue()
         self.jobs: dict[str, Job] = {}  # by their ids
         self.running: dict[int, Job] = {}  # by their numbers
@@ -79,21 +79,22 @@ class Service:
         self.refuse_if_draining()
         self.rate.count(client)
         check_room(self.unfinished(), client, 0.0, self.bounds, self._speed)
-        if self.uploads >= self.bounds.uploads:
+        own = self.uploads.count(client)
+        if len(self.uploads) >= self.bounds.uploads or own >= self.bounds.client_uploads:
             raise RefusedError(429, "uploads", "Too many recordings are being received at once; try again soon.", 5)
         if shutil.disk_usage(self.folder).free < self.bounds.free_bytes:
             raise RefusedError(503, "disk", "The service has no room for recordings; try again later.", 60)
         number = next(self._numbers)
         folder = self.folder / str(number)
         folder.mkdir(mode=0o700)
-        self.uploads += 1
+        self.uploads.append(client)
         try:
             yield number, folder
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:
-            self.uploads -= 1
+            self.uploads.remove(client)
 
     def new_number(self) -> int:
         """A number for a stream."""

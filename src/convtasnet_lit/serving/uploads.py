@@ -2,13 +2,13 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from convtasnet_lit.serving.bounds import Bounds
 from convtasnet_lit.serving.decoding import UPLOADED, Decoded, decode
@@ -34,17 +34,13 @@ async def receive(request: Request, folder: Path, bounds: Bounds) -> None:
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise RefusedError(415, "form", f"Send the recording as multipart/form-data, in the field `{FIELD}`.")
-    body = request.stream()
     try:
         async with asyncio.timeout(bounds.upload_time):
-            form = await MultiPartParser(request.headers, _counted(request, body, bounds), max_files=1).parse()
+            form = await MultiPartParser(request.headers, _counted(request, bounds), max_files=1).parse()
     except TimeoutError:
         raise RefusedError(408, "slow", f"The upload took longer than {bounds.upload_time:.0f} s.") from None
     except MultiPartException as error:
         raise RefusedError(400, "form", f"The form cannot be read: {error.message.rstrip('.')}.") from error
-    except RefusedError:
-        await _hear_out(body)
-        raise
     sent = form.get(FIELD)
     if not isinstance(sent, UploadFile):
         raise RefusedError(422, "form", f"The form holds no file in the field `{FIELD}`.")
@@ -75,13 +71,13 @@ async def decoded(folder: Path, channel: int | None, bounds: Bounds, turn: async
             raise
 
 
-async def _counted(request: Request, body: AsyncIterator[bytes], bounds: Bounds) -> AsyncGenerator[bytes, None]:
+async def _counted(request: Request, bounds: Bounds) -> AsyncGenerator[bytes, None]:
     """Hand on a body until it is too much or too slow."""
     sentence = f"The upload is larger than {bounds.upload_bytes / 1e6:.0f} MB."
     promised = request.headers.get("content-length", "0")
     if promised.isdigit() and int(promised) > bounds.upload_bytes:
         raise RefusedError(413, "bytes", sentence)
-    taken = 0
+    body, taken = request.stream(), 0
     while True:
         try:
             async with asyncio.timeout(bounds.upload_pause):
@@ -96,9 +92,13 @@ async def _counted(request: Request, body: AsyncIterator[bytes], bounds: Bounds)
         yield piece
 
 
-async def _hear_out(body: AsyncIterator[bytes]) -> None:
-    """Read on for a while and keep nothing."""
-    with suppress(TimeoutError, RuntimeError):
+async def hear_out(request: Request) -> None:
+    """Read what is left of a request that is refused, for a while, and keep nothing.
+
+    Args:
+        request: Whose body was read in part or not at all.
+    """
+    with suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: nothing is left
         async with asyncio.timeout(HEARD_OUT):
-            async for _ in body:
+            async for _ in request.stream():
                 pass
