@@ -1,5 +1,6 @@
 """The page in a browser: what somebody does who drops a recording, records one, or goes live."""
 
+import json
 import os
 import re
 import signal
@@ -17,12 +18,15 @@ from tests.serving.running import RATE, Running, running
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
-SECONDS = 4
+SECONDS = 25  # of the longer recording, which must not end before a slow machine has looked at it
 LIMITS = ["queue_seconds=30", "answer_time=0.2", "submissions=10000", "stream_share=1000", "free_bytes=1"]
 SOURCES = """
 window.started = [], window.gains = [];
 const start = AudioBufferSourceNode.prototype.start;
-AudioBufferSourceNode.prototype.start = function (...at) { started.push([this.context.currentTime, ...at]); return start.apply(this, at); };
+AudioBufferSourceNode.prototype.start = function (...at) {
+  started.push([this.context.currentTime, ...at]);
+  return start.apply(this, at);
+};
 const Gain = GainNode;
 window.GainNode = class extends Gain { constructor(...given) { super(...given); gains.push(this); } };
 """  # tells what the audio thread is asked to do
@@ -43,7 +47,8 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sounds")
     time = np.arange(SECONDS * RATE) / RATE
     tones = [np.sin(2 * np.pi * pitch * time) * (time * 2 % 2 // 1 == turn) for turn, pitch in enumerate((300, 1100))]
-    soundfile.write(folder / "meeting.wav", 0.3 * sum(tones), RATE)
+    soundfile.write(folder / "talk.wav", 0.3 * sum(tones), RATE)
+    soundfile.write(folder / "meeting.wav", 0.3 * sum(tones)[: 4 * RATE], RATE)
     soundfile.write(folder / "silence.wav", np.zeros(RATE), RATE)
     soundfile.write(folder / "long.wav", np.random.default_rng(0).normal(0, 0.1, 40 * RATE), RATE)
     (folder / "letter.wav").write_text("no recording")
@@ -91,8 +96,8 @@ def sees(page: Page, view: str) -> None:
     assert page.ask(f"!document.querySelector('#{view}').hidden"), text(page, "#problem")
 
 
-def separate(page: Page, sounds: Path) -> None:
-    page.choose("#file", sounds / "meeting.wav")
+def separate(page: Page, sounds: Path, name: str = "meeting.wav") -> None:
+    page.choose("#file", sounds / name)
     sees(page, "results")
 
 
@@ -124,7 +129,7 @@ def test_a_recording_comes_back_as_voices(page: Page, sounds: Path) -> None:
 
 
 def test_all_tracks_play_in_step_and_each_can_be_heard_alone(page: Page, sounds: Path) -> None:
-    separate(page, sounds)
+    separate(page, sounds, "talk.wav")
     click(page, "#play")
     page.until(f"{PLAYED} > 0.1")
     started = page.ask("started")
@@ -148,10 +153,30 @@ def test_all_tracks_play_in_step_and_each_can_be_heard_alone(page: Page, sounds:
         page.call("Input.dispatchMouseEvent", type=kind, **place)
     again = page.ask("started.slice(-3)")
     assert len({tuple(at) for _, *at in again}) == 1
-    assert again[0][2] == pytest.approx(SECONDS / 2, abs=0.02)
+    assert again[0][2] == pytest.approx(SECONDS / 2, abs=0.1)
     page.until(f"{PLAYED} > {SECONDS / 2}")
+    page.ask(f"seek.value = {SECONDS - 0.3}, seek.dispatchEvent(new Event('input'))")
     page.until("document.querySelector('#results.plays') === null")  # it ends by itself
     assert page.ask(PLAYED) == 0
+
+
+def test_a_long_recording_is_played_from_the_service_in_step(page: Page, sounds: Path) -> None:
+    separate(page, sounds)
+    page.ask("""(async () => {
+      const {openPlayer} = await import('/page/player.js');
+      const tracks = [...document.querySelectorAll('.download')].map(link => link.href);
+      window.long = await openPlayer(tracks, 1e5);  // seconds that no memory holds
+      long.hear([0, 1, 0]);
+      await long.play();
+      long.elements[2].currentTime += 1;
+    })()""")
+    page.until("long.playing && long.time > 0.2")
+    apart = "long.elements.map(element => Math.abs(element.currentTime - long.time))"
+    page.until(f"{apart}.every(seconds => seconds < 0.1)")
+    assert page.ask("long.elements.map(element => element.muted)") == [True, False, True]
+    page.ask("long.seek(2), long.pause()")
+    page.until(f"!long.playing && long.time >= 2 && {apart}.every(seconds => seconds === 0)")
+    page.ask("long.close()")
 
 
 @pytest.mark.parametrize(
@@ -194,8 +219,8 @@ def test_a_job_can_be_watched_and_cancelled(page: Page, site: Running, sounds: P
         os.kill(number, signal.SIGCONT)
     urls = [event["request"]["url"] for event in page.named("Network.requestWillBeSent")]
     (events,) = (url for url in urls if url.endswith("/events"))
-    page.until("performance.now()")
-    assert site.client.get(urlsplit(events).path.removesuffix("/events")).status_code == 404
+    with site.client as client:
+        assert client.get(urlsplit(events).path.removesuffix("/events")).status_code == 404
 
 
 def test_the_microphone_is_recorded(page: Page) -> None:
@@ -216,7 +241,8 @@ def test_the_microphone_is_recorded(page: Page) -> None:
 
 def test_a_file_that_only_the_browser_can_read_is_dropped(page: Page) -> None:
     page.ask("""(async () => {
-      const context = new AudioContext(), tone = new OscillatorNode(context), to = new MediaStreamAudioDestinationNode(context);
+      const context = new AudioContext(), tone = new OscillatorNode(context);
+      const to = new MediaStreamAudioDestinationNode(context);
       tone.connect(to), tone.start(), await context.resume();
       const recorder = new MediaRecorder(to.stream, {mimeType: 'audio/webm'}), pieces = [];
       recorder.ondataavailable = ({data}) => pieces.push(data);
@@ -225,7 +251,8 @@ def test_a_file_that_only_the_browser_can_read_is_dropped(page: Page) -> None:
       await new Promise(resolve => { recorder.onstop = resolve; recorder.stop(); });
       const dataTransfer = new DataTransfer();
       dataTransfer.items.add(new File(pieces, 'memo.webm'));
-      document.querySelector('#drop').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
+      const event = new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true});
+      document.querySelector('#drop').dispatchEvent(event);
     })()""")
     sees(page, "results")
     assert text(page, "#results-title") == "memo.webm"
@@ -254,7 +281,7 @@ def test_the_example_is_tried_with_the_keyboard_alone(page: Page) -> None:
     assert page.ask(PLAYED) > before
     go_to("[data-track='2'] .solo")
     page.press("Enter")
-    page.until("gains[2].gain.value > 0.99")
+    assert page.ask("document.activeElement.getAttribute('aria-pressed')") == "true"
     page.call("Accessibility.enable")
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "link", "slider", "image", "heading"}
@@ -271,8 +298,8 @@ def test_live_the_voices_come_back(page: Page) -> None:
     page.until("/^\\d+ ms$/.test(document.querySelector('#latency').innerText)")
     drawn = """(canvas => {
       const {data, width, height} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-      const rows = Array.from({length: height}, (_, y) => data.subarray(y * width * 4, (y + 1) * width * 4).some(Boolean));
-      return rows.filter(Boolean).length;
+      const size = width * 4, rows = Array.from({length: height}, (_, y) => data.subarray(y * size, (y + 1) * size));
+      return rows.filter(row => row.some(Boolean)).length;
     })"""
     for track in range(3):  # the microphone and both voices are loud
         page.until(f"{drawn}(document.querySelector('#voices [data-track=\"{track}\"] canvas')) > 10")
@@ -288,7 +315,8 @@ def test_live_the_voices_come_back(page: Page) -> None:
 
 
 def test_a_network_that_cannot_stream_says_so(page: Page, site: Running) -> None:
-    known = "streams: false, sample_rate: 16000, card: '# A <b>card</b>\\n\\n- [a](https://example.org) `b`\\n\\n| x | y |\\n| --- | --- |\\n| 1 | 2 |'"
+    card = "# A <b>card</b>\n\n- [a](https://example.org) `b`\n\n| x | y |\n| --- | --- |\n| 1 | 2 |"
+    known = f"streams: false, sample_rate: 16000, card: {json.dumps(card)}"
     other = f"""const asked = fetch; window.fetch = async (address, options) => {{
       const answer = await asked(address, options);
       return address === '/v1/model' ? Response.json({{...await answer.json(), {known}}}) : answer;
@@ -299,7 +327,7 @@ def test_a_network_that_cannot_stream_says_so(page: Page, site: Running) -> None
     assert "cannot follow a microphone live" in text(page, "#live-able")
     assert page.ask("document.querySelector('#go-live').hidden")
     assert "It hears up to 8 kHz." in text(page, "#able")
-    click(page, "#open-card")
+    click(page, "header .open-card")
     assert page.ask("document.querySelector('#card').open")
     assert page.ask("document.querySelector('.card h2').textContent") == "A <b>card</b>"  # what a card holds is text
     assert page.ask("document.querySelector('.card td').textContent") == "1"
@@ -309,13 +337,13 @@ def test_a_network_that_cannot_stream_says_so(page: Page, site: Running) -> None
 
 
 def test_it_speaks_the_language_of_the_browser(page: Page, site: Running) -> None:
+    page.ask("localStorage.clear()")  # in which the choice of others is remembered
     agent = page.ask("navigator.userAgent")
     page.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage="zh-CN")
     show(page, site, 360)
     chinese = page.ask("[document.documentElement.lang, document.title, document.querySelector('h1').innerText]")
-    latin = page.ask(
-        "[...document.querySelectorAll('[data-text]')].map(e => e.textContent).filter(t => t && !/[\\u4e00-\\u9fff]/.test(t))"
-    )
+    texts = "[...document.querySelectorAll('[data-text]')].map(element => element.textContent)"
+    latin = page.ask(f"{texts}.filter(text => text && !/[\\u4e00-\\u9fff]/.test(text))")
     page.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage="en-US")
     assert chinese == ["zh-Hans", "听清每一个人", "听清每一个人"]
     assert latin == ["English"]  # the switch
@@ -326,10 +354,10 @@ def test_it_speaks_the_language_of_the_browser(page: Page, site: Running) -> Non
       return Object.keys(en).filter(key => !(key in zh) || holes(en[key]) !== holes(zh[key]));
     })""")
     assert missing == []
-    script = "".join((server.PAGE / name).read_text() for name in ("main.js", "results.js", "live.js", "service.js"))
     texts = (server.PAGE / "texts.js").read_text()
-    unknown = [key for key in re.findall(r'(?:put|label)\([^"]*?, "(\w+)"', script) if f"\n    {key}:" not in texts]
-    assert unknown == []
+    others = "".join(path.read_text() for path in server.PAGE.iterdir() if path.name != "texts.js")
+    unused = {key for key in re.findall(r"^    (\w+):", texts, re.MULTILINE) if f'"{key}"' not in others}
+    assert unused == set()
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -338,8 +366,8 @@ def test_on_a_telephone_nothing_lies_beside_the_screen(page: Page, site: Running
     assert page.ask("document.documentElement.scrollWidth") <= 360
     separate(page, sounds)
     assert page.ask("document.documentElement.scrollWidth") <= 360
-    small = "[...document.querySelectorAll('#results .button, #results button:not(.link)')].filter(e => e.offsetHeight < 36)"
-    assert page.ask(f"{small}.length") == 0
+    heights = "[...document.querySelectorAll('#results .button, #results button:not(.link)')].map(e => e.offsetHeight)"
+    assert min(page.ask(f"{heights}.filter(Boolean)")) >= 36  # for thumbs
     ink, paper = (page.ask(f"getComputedStyle(document.documentElement).{key}") for key in ("color", "backgroundColor"))
     bright = [sum(map(int, re.findall(r"\d+", colour))) for colour in (ink, paper)]
     assert (bright[0] - bright[1] > 400) if dark else (bright[1] - bright[0] > 400)

@@ -2,7 +2,7 @@
 
 import { drawLevel, openMicrophone, shorts } from "./microphone.js";
 import { Refusal } from "./service.js";
-import { label, put } from "./texts.js";
+import { label, put } from "./language.js";
 
 const BEHIND = 256 * 1024; // bytes that may wait to be sent; more can never be caught up
 const SHOWN = 500; // milliseconds between two latencies
@@ -14,12 +14,15 @@ const at = (id) => document.getElementById(id);
 export async function streamVoices(speakers, signal) {
   let socket = null;
   let shown = 0;
-  const microphone = await openMicrophone(speakers, ({ samples, latency }) => {
+  let unsent = 0; // samples
+  const microphone = await openMicrophone(speakers, signal, ({ samples, behind }) => {
     if (socket?.readyState === WebSocket.OPEN && socket.bufferedAmount < BEHIND) socket.send(shorts(samples));
-    if (latency === null || performance.now() - shown < SHOWN) return;
+    else unsent += samples.length;
+    if (behind === null || performance.now() - shown < SHOWN) return;
     shown = performance.now();
-    const { baseLatency, outputLatency } = microphone.context;
-    const number = Math.round(1000 * (latency + baseLatency + (outputLatency || 0)));
+    const { sampleRate, baseLatency, outputLatency } = microphone.context;
+    const seconds = (behind - unsent) / sampleRate + baseLatency + (outputLatency || 0);
+    const number = Math.round(1000 * seconds);
     put(at("latency"), "milliseconds", { number });
   });
   const ends = showVoices(speakers, microphone);
@@ -33,6 +36,7 @@ export async function streamVoices(speakers, signal) {
       microphone.node.port.postMessage(voices, [voices.buffer]);
     };
     await new Promise((resolve, reject) => {
+      if (signal.aborted) resolve();
       signal.addEventListener("abort", resolve);
       socket.onclose = ({ code, reason }) => {
         const key = reason ? `refused.${REASONS[code]}` : "offline";

@@ -2,10 +2,10 @@
 
 import { rendered } from "./card.js";
 import { streamVoices } from "./live.js";
-import { decodedHere, drawLevel, openMicrophone, wav } from "./microphone.js";
+import { decodedHere, drawLevel, openMicrophone, shorts, wav } from "./microphone.js";
 import { closeResults, prepareResults, showResults } from "./results.js";
 import { describe, example, follow, forget, Refusal, send } from "./service.js";
-import { clock, put, say, speak } from "./texts.js";
+import { clock, put, say, speak } from "./language.js";
 
 const VIEWS = ["start", "recording", "working", "results", "live"];
 const DECODED_HERE = 64e6; // bytes at most of a file that the service cannot read
@@ -113,8 +113,8 @@ function record() {
     const pieces = [];
     const time = at("recording").querySelector(".clock");
     let length = 0;
-    const { context, source, close } = await openMicrophone(1, ({ samples }) => {
-      pieces.push(samples);
+    const { context, source, close } = await openMicrophone(1, signal, ({ samples }) => {
+      pieces.push(shorts(samples));
       length += samples.length / context.sampleRate;
       time.textContent = clock(length);
       if (length >= model.limits.seconds) at("stop-recording").click();
@@ -122,6 +122,7 @@ function record() {
     const end = drawLevel(at("recording").querySelector("canvas"), source);
     tell("listening");
     const stopped = await new Promise((resolve) => {
+      if (signal.aborted) resolve(false);
       at("stop-recording").onclick = () => resolve(true);
       signal.addEventListener("abort", () => resolve(false));
     });
@@ -183,8 +184,7 @@ function describeModel() {
   put(at("kept"), here ? "keptHere" : "keptThere", { host: location.hostname, minutes: minutes(limits.kept) });
   put(at("live-able"), streams ? "liveAble" : "liveUnable");
   at("go-live").hidden = !streams;
-  at("open-card").hidden = !card;
-  at("card-title").textContent = name;
+  for (const button of document.querySelectorAll(".open-card")) button.hidden = !card;
   at("card").querySelector(".card").replaceChildren(...rendered(card));
 }
 
@@ -199,7 +199,7 @@ async function main() {
   at("discard").addEventListener("click", () => leave("stopped"));
   at("stop-live").addEventListener("click", () => leave("stopped"));
   at("another").addEventListener("click", () => leave());
-  at("open-card").addEventListener("click", () => at("card").showModal());
+  for (const button of document.querySelectorAll(".open-card")) button.addEventListener("click", () => at("card").showModal());
   at("close-card").addEventListener("click", () => at("card").close());
   addEventListener("pagehide", () => leave()); // nobody comes back to what was here
   try {

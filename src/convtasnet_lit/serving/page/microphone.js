@@ -5,12 +5,16 @@ import { Refusal } from "./service.js";
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Open the microphone; `heard` is told of each piece of samples. `voices` outputs play what is given to `node.port`. */
-export async function openMicrophone(voices, heard) {
+export async function openMicrophone(voices, signal, heard) {
   if (!navigator.mediaDevices) throw new Refusal("insecure");
   const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   const stream = await navigator.mediaDevices.getUserMedia({ audio: plain }).catch((error) => {
     throw new Refusal(error.name === "NotAllowedError" ? "refusedMicrophone" : "noMicrophone");
   });
+  if (signal.aborted) {
+    stream.getTracks().forEach((track) => track.stop()); // it was allowed too late
+    throw signal.reason;
+  }
   const context = new AudioContext({ latencyHint: "interactive" });
   await context.resume();
   await context.audioWorklet.addModule("/page/worklet.js");
@@ -59,7 +63,7 @@ export function drawLevel(canvas, source, output = 0) {
   };
 }
 
-/** Return pieces of samples as a WAV file of 16 bits. */
+/** Return pieces of `shorts` as a WAV file. */
 export function wav(pieces, rate, name) {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const header = new DataView(new ArrayBuffer(44));
@@ -76,7 +80,7 @@ export function wav(pieces, rate, name) {
   header.setUint16(34, 16, true); // bits a sample
   text(36, "data");
   header.setUint32(40, 2 * length, true);
-  return new File([header, ...pieces.map(shorts)], name, { type: "audio/wav" });
+  return new File([header, ...pieces], name, { type: "audio/wav" });
 }
 
 /** Return samples from -1 to 1 in 16 bits; every machine with a browser puts the lower byte first. */
@@ -89,7 +93,7 @@ export async function decodedHere(file, rate = 48000) {
     const sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
     const channels = Array.from({ length: sound.numberOfChannels }, (_, channel) => sound.getChannelData(channel));
     const mean = channels[0].map((_, time) => channels.reduce((sum, channel) => sum + channel[time], 0) / channels.length);
-    return wav([mean], rate, file.name);
+    return wav([shorts(mean)], rate, file.name);
   } catch {
     return null;
   }

@@ -1,5 +1,7 @@
 // Tracks of one length that play in step: one clock, and a level for each.
 
+import { Refusal } from "./service.js";
+
 const MOST_BYTES = 400e6; // of decoded samples; longer recordings are played from the service
 const LEAD = 0.05; // seconds in which all sources are started
 const DRIFT = 0.06; // seconds by which media elements may differ
@@ -16,7 +18,7 @@ export async function openPlayer(addresses, seconds, load) {
     return new BufferPlayer(context, buffers);
   } catch (error) {
     await context.close();
-    throw error;
+    throw error.name === "EncodingError" ? new Refusal("unplayable") : error;
   }
 }
 
@@ -130,7 +132,7 @@ class ElementPlayer {
   }
 
   async play() {
-    await Promise.all(this.elements.map((element) => element.play()));
+    await Promise.allSettled(this.elements.map((element) => element.play()));
   }
 
   pause() {

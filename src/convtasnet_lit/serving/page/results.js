@@ -2,7 +2,7 @@
 
 import { openPlayer } from "./player.js";
 import { result } from "./service.js";
-import { clock, label, put, say } from "./texts.js";
+import { clock, label, put, say } from "./language.js";
 
 const TALLEST = 20; // times by which a quiet recording's waveform is enlarged at most
 

@@ -84,6 +84,7 @@ export function follow(job, signal, changed) {
       if (events.readyState === EventSource.CLOSED) reject(new Refusal("gone", {}, { retry: true }));
     };
     signal.addEventListener("abort", () => {
+      if (events.readyState === EventSource.CLOSED) return; // it was over
       forget(job);
       reject(signal.reason);
     });

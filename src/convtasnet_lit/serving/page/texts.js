@@ -1,4 +1,4 @@
-// Every word of the page, in English and in Chinese, and how it comes into the document.
+// Every word of the page, in English and in Chinese.
 
 export const TEXTS = {
   en: {
@@ -17,6 +17,7 @@ export const TEXTS = {
     ableNarrow: "The network here, {name}, was made for recordings of {people}. It hears up to {kilohertz} kHz, so its voices sound like a telephone’s.",
     unable: "Something of the others often remains. It works best where voices differ much, as those of a woman and a man, and was not made for noise or music.",
     openCard: "How well it was measured to work",
+    network: "The network",
     liveTitle: "Live from the microphone",
     liveAble: "You can also speak into the microphone and hear the voices apart while you speak.",
     liveUnable: "This network needs a recording as a whole before it can begin, so it cannot follow a microphone live. You can record first.",
@@ -71,7 +72,6 @@ export const TEXTS = {
     listening: "The microphone is on.",
     stopped: "The microphone is off.",
     close: "Close",
-    noCard: "This network has no card.",
     again: "Try again",
     full: "Others are being served, and the queue is full. Try again in about {time}.",
     offline: "The service cannot be reached. Is it still running?",
@@ -79,7 +79,7 @@ export const TEXTS = {
     token: "This service asks for a token, which this page cannot show. Ask whoever runs it.",
     large: "This file is larger than {megabytes} MB, which is the most that is taken.",
     nothing: "Nothing was recorded.",
-    unplayable: "Your browser cannot play the results. You can still download them.",
+    unplayable: "Your browser cannot decode the results.",
     insecure: "The browser gives the microphone only to pages on this computer or behind https.",
     refusedMicrophone: "The browser was not allowed to use the microphone. Allow it for this page, and try again.",
     noMicrophone: "No microphone was found.",
@@ -102,6 +102,7 @@ export const TEXTS = {
     ableNarrow: "这里的网络 {name} 适用于{people}的录音。它只处理 {kilohertz} kHz 以下的声音，因此听起来像电话音质。",
     unable: "结果里常会残留其他人的声音。两个人的嗓音差别越大（例如一女一男），效果越好；它不适用于嘈杂环境或音乐。",
     openCard: "查看测得的效果",
+    network: "关于网络",
     liveTitle: "麦克风实时分离",
     liveAble: "也可以对着麦克风说话，边说边分别听到每个人的声音。",
     liveUnable: "这个网络要先拿到完整的录音才能开始，因此不能实时处理麦克风。您可以先录音。",
@@ -156,7 +157,6 @@ export const TEXTS = {
     listening: "麦克风已打开。",
     stopped: "麦克风已关闭。",
     close: "关闭",
-    noCard: "这个网络没有说明。",
     again: "重试",
     full: "服务正在处理其他录音，队列已满。请大约 {time} 后再试。",
     offline: "无法连接服务。它还在运行吗？",
@@ -164,7 +164,7 @@ export const TEXTS = {
     token: "这个服务需要令牌，本页面无法提供。请联系服务的管理者。",
     large: "文件超过了 {megabytes} MB 的上限。",
     nothing: "没有录到任何声音。",
-    unplayable: "您的浏览器无法播放结果，但可以下载。",
+    unplayable: "您的浏览器无法解码结果。",
     insecure: "浏览器只允许本机页面或 https 页面使用麦克风。",
     refusedMicrophone: "浏览器不允许使用麦克风。请为本页面开放权限后重试。",
     noMicrophone: "没有找到麦克风。",
@@ -185,77 +185,7 @@ export const TEXTS = {
   },
 };
 
-const PEOPLE = {
+export const PEOPLE = {
   en: ["", "one person", "two people", "three people", "four people", "five people"],
   zh: ["", "一个人", "两个人", "三个人", "四个人", "五个人"],
 };
-
-export const remembered = (key, value) => {
-  try {
-    if (value !== undefined) localStorage.setItem(key, value);
-    return localStorage.getItem(key);
-  } catch {
-    return null; // the browser keeps nothing
-  }
-};
-
-let language = remembered("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
-
-/** Return a text; what stands in braces is filled in, and `person` and `people` become words. */
-export function say(key, values = {}) {
-  const text = TEXTS[language][key] ?? values.sentence ?? TEXTS.en[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => spoken(name, values[name]));
-}
-
-function spoken(name, value) {
-  if (name === "people") return PEOPLE[language][value] ?? String(value);
-  return Array.isArray(value) ? say(...value) : String(value);
-}
-
-/** Write a text into an element, so that it follows the language. A value may be a text itself: [key, values]. */
-export function put(element, key, values = {}) {
-  element.dataset.text = key;
-  element.dataset.values = JSON.stringify(values);
-  element.textContent = say(key, values);
-}
-
-/** Name an element for those who do not see it. */
-export function label(element, key, values = {}) {
-  element.dataset.label = key;
-  element.dataset.labelValues = JSON.stringify(values);
-  element.setAttribute("aria-label", say(key, values));
-}
-
-/** Write all texts again. */
-export function translate(root = document) {
-  for (const element of root.querySelectorAll("[data-text]")) {
-    element.textContent = say(element.dataset.text, JSON.parse(element.dataset.values ?? "{}"));
-  }
-  for (const element of root.querySelectorAll("[data-label]")) {
-    element.setAttribute("aria-label", say(element.dataset.label, JSON.parse(element.dataset.labelValues)));
-  }
-}
-
-/** Set up the button that changes the language, and write all texts. */
-export function speak(button) {
-  const write = () => {
-    document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
-    document.title = say("title");
-    button.lang = language === "zh" ? "en" : "zh-Hans";
-    translate();
-  };
-  put(button, "other");
-  label(button, "otherLabel");
-  button.addEventListener("click", () => {
-    language = language === "zh" ? "en" : "zh";
-    remembered("language", language);
-    write();
-  });
-  write();
-}
-
-/** Return seconds as minutes and seconds. */
-export function clock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds + 1e-3));
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}

@@ -29,8 +29,8 @@ class Microphone extends AudioWorkletProcessor {
       this.piece[this.filled++] = sample;
       if (this.filled < this.piece.length) continue;
       this.taken += this.filled;
-      const latency = this.flowing ? (this.taken - this.played) / sampleRate : null;
-      this.port.postMessage({ samples: this.piece.slice(), latency });
+      const behind = this.flowing ? this.taken - this.played : null; // samples
+      this.port.postMessage({ samples: this.piece.slice(), behind });
       this.filled = 0;
     }
   }
