@@ -17,6 +17,7 @@ from convtasnet_lit.files import written_whole
 from convtasnet_lit.serving.clients import client_of
 from convtasnet_lit.serving.jobs import Job, Order
 from convtasnet_lit.serving.live_streams import serve_stream
+from convtasnet_lit.serving.picturing import PICTURES, draw_beside
 from convtasnet_lit.serving.refusal import RefusedError
 from convtasnet_lit.serving.service import Service
 from convtasnet_lit.serving.uploads import FIELD, decoded, hear_out, receive
@@ -127,7 +128,7 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
 
     @router.get(
         "/v1/jobs/{job}/all.zip",
-        summary="All results of a job",
+        summary="All tracks of a job, and who speaks when",
         response_class=Response,
         openapi_extra=_example("/v1/jobs/$job/all.zip", " -o separated.zip"),
     )
@@ -150,7 +151,10 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         found = _done(service, job)
         if name not in found.files:
             raise RefusedError(404, "file", "This job has no such result.")
-        return FileResponse(found.folder / name, media_type=found.files[name])
+        path = found.folder / name
+        if path.suffix in PICTURES:
+            await _draw(service, found, path)
+        return FileResponse(path, media_type=found.files[name])
 
     @router.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
@@ -183,11 +187,20 @@ def _done(service: Service, id_: str) -> Job:
     return job
 
 
+async def _draw(service: Service, job: Job, picture: Path) -> None:
+    """Draw the track of a picture unless it was."""
+    (track,) = (job.folder / name for name in job.tracks if Path(name).stem == picture.stem)
+    async with job.drawing:
+        if not picture.exists():
+            async with service.decoding:
+                await asyncio.to_thread(draw_beside, track, service.engine.facts.sample_rate / 2)
+
+
 def _packed(job: Job) -> Path:
     path = job.folder / "all.zip"
     if not path.exists():
         with written_whole(path) as partial, zipfile.ZipFile(partial, "w") as file:  # audio grows no smaller
-            for name in job.files:
+            for name in (name for name in job.files if Path(name).suffix not in PICTURES):
                 file.write(job.folder / name, name)
     return path
 
