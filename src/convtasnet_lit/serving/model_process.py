@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -36,6 +37,7 @@ from convtasnet_lit.serving.turns import Turns
 HOP_SECONDS = 0.01  # of a stream, separated at once; as `convtasnet stream`
 MEASURED_SECONDS = 2.0  # of noise, to find out how fast this machine is
 MEASURED_TIMES = 3  # of which the fastest counts: other programs can only make it slower
+MOST_FILES = 64  # that may be under way; the service sends fewer
 POLITENESS = 10  # of threads that separate files, where there are streams, whose time presses
 
 
@@ -63,6 +65,7 @@ def main(connection: Connection, model: str, device: str) -> None:
     with suppress(BrokenPipeError):  # the service was stopped before it began
         connection.send(("ready", facts))
         ModelProcess(connection, separator, facts).run()
+    os._exit(0)  # whatever is still under way
 
 
 def _measured(separator: Separator) -> Facts:
@@ -100,6 +103,7 @@ class ModelProcess:
     def __init__(self, connection: Connection, separator: Separator, facts: Facts) -> None:
         self._connection, self._separator, self._facts = connection, separator, facts
         self._sending, self._turns = threading.Lock(), Turns()
+        self._files = ThreadPoolExecutor(MOST_FILES)  # kept threads keep the threads that torch gives each of them
         self._cancelled = set[int]()
         self._streams: dict[int, SimpleQueue[bytes | None]] = {}
 
@@ -112,7 +116,7 @@ class ModelProcess:
                 return
             match message:
                 case ("separate", *what):
-                    threading.Thread(target=self._separate, args=what, daemon=True).start()
+                    self._files.submit(self._separate, *what)
                 case ("cancel", number):
                     self._cancelled.add(number)
                 case ("open", number, rate, encoding):
