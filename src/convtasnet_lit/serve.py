@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
         from convtasnet_lit.serving import bounds, server
     except ModuleNotFoundError as error:
         needed = "pip install 'convtasnet_lit[serve]'"
-        raise InputError(f"serve: {error.name} is not installed; {needed}; it runs on Linux and macOS") from error
+        raise InputError(f"serve: {error.name} is not installed; {needed}; it needs Linux or macOS") from error
     limits = bounds.changed(options.limit)
     model = taken(options.model)
     described = describe(model)

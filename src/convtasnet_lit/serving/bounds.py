@@ -38,7 +38,7 @@ class Bounds:
     answer_time: float = 2.0  # a shorter job is answered at once
     asked_time: float = 60.0  # a job of which nobody asks for so long is cancelled
     kept_time: float = 900.0  # results are deleted after it
-    stalled_time: float = 120.0  # a model process that says nothing for so long while it works is killed
+    stalled_time: float = 300.0  # a model process that says nothing for so long while it works is killed
 
     # Streams.
     stream_share: float = 0.7  # of one core's time that streams may take, by the speed measured at the start

@@ -22,9 +22,9 @@ UPLOADED, DECODED = "recording", "decoded.wav"  # in the folder of a job; withou
 SILENT_PEAK = 1e-4  # -80 dB of full scale: three steps of 16 bits
 LONGEST_ANSWER = 4096  # bytes
 
-# The children are forked from a process that has imported this module and nothing of the service's own.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["convtasnet_lit.serving.decoding"])
+# Children are forked from a process that has imported these modules and nothing of the service's own.
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(["convtasnet_lit.serving.decoding", "convtasnet_lit.serving.drawing"])
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def decode(folder: Path, channel: int | None, bounds: Bounds) -> Decoded:
     Raises:
         RefusedError: 413, 415 or 422: the file is too much, no recording, or cannot be separated.
     """
-    receiving, sending = _CONTEXT.Pipe(duplex=False)
-    child = _CONTEXT.Process(target=_child, args=(sending, folder, channel, bounds), daemon=True)
+    receiving, sending = CHILDREN.Pipe(duplex=False)
+    child = CHILDREN.Process(target=_child, args=(sending, folder, channel, bounds), daemon=True)
     child.start()
     sending.close()
     try:

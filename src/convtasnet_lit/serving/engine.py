@@ -120,6 +120,8 @@ class Engine:
         if message[0] == "ready":
             self.facts, self.ready = message[1], True
             _log.info("model process ready")
+        elif message[0] == "refused":
+            _log.error("the network can no longer be opened")
         elif message[0] == "done":
             self._deaths = 0
         self._receive(message)

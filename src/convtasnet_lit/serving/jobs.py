@@ -63,6 +63,7 @@ class Job:
     asked: float = field(default_factory=time.monotonic)
     ended: float | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one of its pictures at a time
 
     @property
     def left(self) -> float:

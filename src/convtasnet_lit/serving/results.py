@@ -1,4 +1,4 @@
-"""What a job leaves in its folder: tracks, pictures of them, and who speaks when."""
+"""What a job leaves in its folder: tracks, and who speaks when."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,6 @@ from convtasnet_lit.audio import AudioInput, audio_outputs
 from convtasnet_lit.inference.separator import Separator
 from convtasnet_lit.inference.timeline import write_timeline
 from convtasnet_lit.serving.decoding import DECODED
-from convtasnet_lit.serving.drawing import draw
 from convtasnet_lit.serving.jobs import Order
 
 
@@ -37,8 +36,7 @@ def make_results(
     speakers = separator.write_separated(recording, speakers, progress)
     mixture = _write_mixture(recording, folder / f"mixture.{order.format}")
     recording.path.unlink()
-    for track in (mixture, *speakers):
-        draw(track, separator.sample_rate / 2)  # what the network hears
+    progress(recording.seconds, recording.seconds)  # others may have their turn here, too
     timeline = _turns(write_timeline(folder / "timeline", speakers)[1]) if order.timeline else None
     return {"tracks": [track.name for track in (mixture, *speakers)], "timeline": timeline}
 

@@ -2,10 +2,7 @@
 
 import asyncio
 import io
-import json
-import time
 import zipfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,14 +17,15 @@ from convtasnet_lit.files import written_whole
 from convtasnet_lit.serving.clients import client_of
 from convtasnet_lit.serving.jobs import Job, Order
 from convtasnet_lit.serving.live_streams import serve_stream
+from convtasnet_lit.serving.picturing import PICTURES, draw_beside
 from convtasnet_lit.serving.refusal import RefusedError
 from convtasnet_lit.serving.service import Service
 from convtasnet_lit.serving.uploads import FIELD, decoded, hear_out, receive
+from convtasnet_lit.serving.views import LOOK_SECONDS, events_of, view
 
 EXAMPLE = Path(__file__).with_name("example.flac")
 # Encodings that browsers play; results have the recording's if it is one of these, as those of the command line have.
 PLAYED = {"wav": ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"), "flac": ("PCM_16", "PCM_24")}
-EVENT_SECONDS = 0.2  # between two looks at a job
 HERE = "http://127.0.0.1:8000"
 FORM = {
     "x-example": f"curl -F file=@meeting.wav '{HERE}/v1/separate?format=flac&timeline=true'",
@@ -126,11 +124,11 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         openapi_extra=_example("/v1/jobs/$job/events", " -N"),
     )
     async def events(job: str) -> Response:
-        return StreamingResponse(_events(service, service.find(job)), media_type="text/event-stream")
+        return StreamingResponse(events_of(service, service.find(job)), media_type="text/event-stream")
 
     @router.get(
         "/v1/jobs/{job}/all.zip",
-        summary="All results of a job",
+        summary="All tracks of a job, and who speaks when",
         response_class=Response,
         openapi_extra=_example("/v1/jobs/$job/all.zip", " -o separated.zip"),
     )
@@ -153,7 +151,10 @@ def make_router(service: Service, model: dict[str, Any]) -> APIRouter:
         found = _done(service, job)
         if name not in found.files:
             raise RefusedError(404, "file", "This job has no such result.")
-        return FileResponse(found.folder / name, media_type=found.files[name])
+        path = found.folder / name
+        if path.suffix in PICTURES:
+            await _draw(service, found, path)
+        return FileResponse(path, media_type=found.files[name])
 
     @router.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
@@ -179,33 +180,6 @@ def _example(path: str, options: str = "") -> dict[str, str]:
     return {"x-example": f"curl {HERE}{path}{options}"}
 
 
-def view(service: Service, job: Job) -> dict[str, Any]:
-    """Return what a client sees of a job.
-
-    Args:
-        service: Which has it.
-        job: The job.
-    """
-    address, estimate = f"/v1/jobs/{job.id}", service.estimate(job)
-    tracks = []
-    for track in job.tracks:
-        name = track.partition(".")[0]
-        picture = {"waveform": f"{address}/{name}.svg", "spectrogram": f"{address}/{name}.png"}
-        tracks.append({"name": name, "audio": f"{address}/{track}", **picture})
-    return {
-        "id": job.id,
-        "state": job.state,
-        "progress": round(job.progress, 4),
-        "seconds": round(job.seconds, 3),
-        "seconds_ahead": round(service.ahead_of(job), 1),
-        "estimate": None if estimate is None else round(estimate, 1),
-        "error": job.error,
-        "tracks": tracks,
-        "timeline": job.timeline,
-        "zip": f"{address}/all.zip",
-    }
-
-
 def _done(service: Service, id_: str) -> Job:
     job = service.find(id_)
     if job.state != "done":
@@ -213,41 +187,32 @@ def _done(service: Service, id_: str) -> Job:
     return job
 
 
+async def _draw(service: Service, job: Job, picture: Path) -> None:
+    """Draw the track of a picture unless it was."""
+    (track,) = (job.folder / name for name in job.tracks if Path(name).stem == picture.stem)
+    async with job.drawing:
+        if not picture.exists():
+            async with service.decoding:
+                await asyncio.to_thread(draw_beside, track, service.engine.facts.sample_rate / 2)
+
+
 def _packed(job: Job) -> Path:
     path = job.folder / "all.zip"
     if not path.exists():
         with written_whole(path) as partial, zipfile.ZipFile(partial, "w") as file:  # audio grows no smaller
-            for name in job.files:
+            for name in (name for name in job.files if Path(name).suffix not in PICTURES):
                 file.write(job.folder / name, name)
     return path
 
 
 async def _over_soon(request: Request, service: Service, job: Job) -> None:
     """Wait for a short job; cancel it if the client goes meanwhile."""
-    for _ in range(round(service.bounds.answer_time / EVENT_SECONDS)):
+    for _ in range(round(service.bounds.answer_time / LOOK_SECONDS)):
         try:
-            async with asyncio.timeout(EVENT_SECONDS):
+            async with asyncio.timeout(LOOK_SECONDS):
                 await job.over.wait()
                 return
         except TimeoutError:
             if await request.is_disconnected():
                 service.forget(job)
                 raise ClientDisconnect from None
-
-
-async def _events(service: Service, job: Job) -> AsyncIterator[str]:
-    """A job each time it changed, until it is over."""
-    before = ""
-    while True:
-        over = job.over.is_set()
-        now = json.dumps(view(service, job))
-        yield f"data: {now}\n\n" if now != before else ": still here\n\n"
-        if over:
-            return
-        before = now
-        job.asked = service.asked = time.monotonic()
-        try:
-            async with asyncio.timeout(EVENT_SECONDS):
-                await job.over.wait()
-        except TimeoutError:
-            pass

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -62,6 +63,7 @@ def run(
         InputError: The network cannot be opened, or something else listens there.
     """
     listening = _bound(host, port)
+    forkserver.ensure_running()  # of the decoders, which loads what they need meanwhile
     engine = Engine(model, device)
     log_lines()
     with private_folder() as folder:

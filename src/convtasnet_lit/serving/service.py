@@ -14,6 +14,7 @@ from convtasnet_lit.serving.bounds import Bounds
 from convtasnet_lit.serving.clients import Rate
 from convtasnet_lit.serving.engine import Engine
 from convtasnet_lit.serving.jobs import Job, Order, Queue, check_room
+from convtasnet_lit.serving.picturing import PICTURES
 from convtasnet_lit.serving.refusal import RefusedError
 from convtasnet_lit.serving.telemetry import Metrics
 
@@ -231,7 +232,8 @@ class Service:
 
     def _done(self, job: Job, results: dict[str, Any]) -> None:
         job.tracks, job.timeline, job.progress = results["tracks"], results["timeline"], 1.0
-        job.files = {path.name: MEDIA_TYPES[path.suffix] for path in job.folder.iterdir() if path.suffix in MEDIA_TYPES}
+        files = [*job.folder.iterdir(), *(Path(track).with_suffix(kind) for track in job.tracks for kind in PICTURES)]
+        job.files = {file.name: MEDIA_TYPES[file.suffix] for file in files if file.suffix in MEDIA_TYPES}
         took = time.monotonic() - job.made
         self.metrics.latency.observe(took)
         self.metrics.audio.inc(job.seconds)
