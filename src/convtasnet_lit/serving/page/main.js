@@ -182,6 +182,7 @@ function describeModel() {
   put(at("able"), rate > 8000 ? "able" : "ableNarrow", { name, people: speakers, kilohertz: rate / 2000 });
   put(at("limits"), "limits", { minutes: minutes(limits.seconds), megabytes: Math.floor(limits.bytes / 1e6) });
   put(at("kept"), here ? "keptHere" : "keptThere", { host: location.hostname, minutes: minutes(limits.kept) });
+  put(at("until"), "until", { minutes: minutes(limits.kept) });
   put(at("live-able"), streams ? "liveAble" : "liveUnable");
   at("go-live").hidden = !streams;
   for (const button of document.querySelectorAll(".open-card")) button.hidden = !card;
