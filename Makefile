@@ -12,7 +12,7 @@ help: ## show this list
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[demo,voices,metrics,tensorboard,search,joblib,dashboard,hub,onnx,peers,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[demo,voices,metrics,tensorboard,search,joblib,dashboard,hub,onnx,serve,peers,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps asteroid==0.7.0 # it asks for torchmetrics 0.11, which its network does not use
 	touch $@
 

@@ -44,13 +44,14 @@ ROOMS = [
     "comparison",
     "dashboards",
     "studies",
+    "serving",
     "command_line",
     "doors",
     "sweeps",
     "door",
 ]
 DOORS = {*COMMANDS, "__main__"}
-LIGHT_DOORS = ("separate", "stream", "export", "publish", "models")
+LIGHT_DOORS = ("separate", "stream", "serve", "export", "publish", "models")
 
 
 def room_of(module: str) -> str:
@@ -102,6 +103,7 @@ def test_the_fast_path_has_one_door() -> None:
         ("convtasnet_lit.inference.counting", ["torch", "lightning", "hydra", "omegaconf", "pandas"]),
         *((f"convtasnet_lit.{door}", ["numpy", "torch", "lightning", "wandb", "rich"]) for door in COMMANDS),
         *((f"convtasnet_lit.{door}", ["hydra", "omegaconf"]) for door in LIGHT_DOORS),
+        ("convtasnet_lit.serving.server", ["torch", "lightning", "hydra", "matplotlib"]),
         ("convtasnet_lit.__main__", ["numpy", "torch", "hydra", "omegaconf"]),
         ("convtasnet_lit.model.streaming", ["lightning", "hydra", "omegaconf", "pandas"]),
     ],
@@ -212,6 +214,7 @@ def test_make_help_lists_every_verb() -> None:
 
 def test_no_extra_is_needed_to_import_what_trains_and_separates(tmp_path: Path) -> None:
     extras = "pesq pystoi espeakng_loader av tensorboard huggingface_hub onnx optuna plotly asteroid speechbrain"
+    extras += " fastapi uvicorn prometheus"
     for entry in Path(pytest.__file__).parents[1].iterdir():  # site-packages, but for the extras
         if not entry.name.lower().startswith(tuple(extras.split())):
             (tmp_path / entry.name).symlink_to(entry)

@@ -21,7 +21,7 @@ from convtasnet_lit.comparison.single import sentences
 from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MaskActivation, plain
 from convtasnet_lit.evaluation.evaluating import evaluate
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
-from tests.comparison.browser import CHROMIUM, opened
+from tests.browser import CHROMIUM, opened
 from tests.comparison.made import write_run, write_sweep
 from tests.runs import write_run as write_trained
 
@@ -83,7 +83,7 @@ def test_in_a_browser_players_play_and_nothing_is_fetched(
     made: tuple[list[str], Path], tmp_path: Path, width: int, dark: bool
 ) -> None:
     with opened(tmp_path) as page:
-        page.open(made[1] / "report.html", width, dark)
+        page.open((made[1] / "report.html").as_uri(), width, dark)
         assert page.ask("document.documentElement.scrollWidth") <= width
         play = "a.muted = true; await a.play(); const seen = [a.duration, a.paused, a.error]; a.pause(); return seen"
         players = page.ask(f"Promise.all([...document.querySelectorAll('audio')].map(async a => {{ {play} }}))")

@@ -9,6 +9,7 @@ from convtasnet_lit.errors import require
 
 COMMANDS = {
     "separate": "separate recordings into one file a speaker",
+    "serve": "separate over HTTP, and on a page in a browser",
     "stream": "separate what comes through a pipe, while it comes",
     "models": "list the networks in the package",
     "train": "train a network",

@@ -21,7 +21,7 @@ BLOCK = 1 << 16  # frames read or written at once
 LOWEST_RATE = 1_000  # Hz; below, a header is broken
 LOUDEST = 1e6  # times full scale; beyond, samples are no sound, and their squares overflow
 
-_UNKNOWN_LENGTH = 2**62  # frames; what libsndfile says of a file that does not tell
+UNKNOWN_LENGTH = 2**62  # frames; what libsndfile says of a file that does not tell
 _UNKNOWN_SIZE = 2**31 - 2**16  # bytes; a writer into a pipe writes about 2 GiB (sox) or 4 GiB (ffmpeg) for "unknown"
 _NO_SOUND = f"NaN or infinite samples, or such beyond {LOUDEST:g}"
 
@@ -48,6 +48,7 @@ class AudioInput:
 
     Attributes:
         sample_rate: Hz.
+        channels: How many the file has.
         format: libsndfile's name of the format that estimates are written in: the recording's, if it can be.
         subtype: The same for the encoding, such as PCM_16.
         suffix: The same for the end of the file's name.
@@ -64,11 +65,11 @@ class AudioInput:
             _check_whole(path)
             with _open(path) as file:
                 self.sample_rate, self.format, self.subtype = int(file.samplerate), str(file.format), str(file.subtype)
-                frames, channels = file.frames, file.channels
+                frames, self.channels = file.frames, int(file.channels)
         if self.sample_rate < LOWEST_RATE:
             raise UnusableError(path, f"unreadable: its header says {self.sample_rate} Hz; the least is {LOWEST_RATE}")
-        if channel is not None and not 1 <= channel <= channels:
-            raise InputError(f"{path}: there is no channel {channel}; it has {channels}")
+        if channel is not None and not 1 <= channel <= self.channels:
+            raise InputError(f"{path}: there is no channel {channel}; it has {self.channels}")
         self.suffix, self.seconds = path.suffix, frames / self.sample_rate
         if not can_be_written(self.sample_rate, self.format, self.subtype):
             self.format, self.subtype, self.suffix = "WAV", "PCM_16", ".wav"
@@ -92,7 +93,7 @@ class AudioInput:
             promised = file.frames
             if read == 0:
                 raise UnusableError(self.path, "zero length: it holds no samples")
-            if read < promised < _UNKNOWN_LENGTH:
+            if read < promised < UNKNOWN_LENGTH:
                 raise UnusableError(self.path, f"truncated: its header promises {promised} frames, the file has {read}")
 
 

@@ -1,9 +1,11 @@
 """Headless Chromium, driven through the pipe of its DevTools protocol."""
 
+import base64
 import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -38,13 +40,13 @@ class Page:
                 assert "error" not in answer, answer
                 return answer["result"]
 
-    def open(self, path: Path, width: int, dark: bool = False) -> None:
-        """Show a file on a screen of so many pixels, and wait until it is loaded."""
+    def open(self, address: str, width: int, dark: bool = False) -> None:
+        """Show an address on a screen of so many pixels, and wait until it is loaded."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=True)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._next()
 
@@ -54,6 +56,31 @@ class Page:
         answer = self.call("Runtime.evaluate", **asked)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def until(self, expression: str, seconds: float = 60) -> Any:
+        """Wait until an expression is true, and return what it is."""
+        end = time.monotonic() + seconds
+        while not (found := self.ask(expression)):
+            assert time.monotonic() < end, f"{expression} did not become true"
+            time.sleep(0.05)
+        return found
+
+    def press(self, key: str) -> None:
+        """Press a key as on a keyboard: Tab, Enter, Escape, ArrowRight or a space."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowRight": 39}
+        text = {"Enter": "\r", " ": " "}.get(key)
+        known = {"key": key, "windowsVirtualKeyCode": codes[key]} | ({"text": text} if text else {})
+        self.call("Input.dispatchKeyEvent", type="keyDown", **known)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **known)
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """Put files into an input."""
+        handle = self.call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", objectId=handle, files=[str(file) for file in files])
+
+    def picture(self, path: Path) -> None:
+        """Save what the whole page looks like, as PNG."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
 
     def named(self, method: str) -> list[dict[str, Any]]:
         """Return the events of a kind since the page was opened."""
@@ -72,7 +99,7 @@ class Page:
 
 
 @contextmanager
-def opened(profile: Path) -> Iterator[Page]:
+def opened(profile: Path, *flags: str) -> Iterator[Page]:
     """Start Chromium with an empty profile, and end it."""
     assert CHROMIUM
     to_read, to_write = os.pipe(), os.pipe()
@@ -82,7 +109,7 @@ def opened(profile: Path) -> Iterator[Page]:
         os.dup2(reading, 3)
         os.dup2(writing, 4)
 
-    command = [CHROMIUM, *_FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
+    command = [CHROMIUM, *_FLAGS.split(), *flags, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(
         command, preexec_fn=connect, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
