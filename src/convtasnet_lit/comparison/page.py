@@ -26,7 +26,7 @@ TITLES = {
     "differences": "Differences from the baseline on the same mixtures and seeds",
     "groups": "SI-SDR improvement by who speaks",
     "levels": "Training until the validation SI-SDRi first reaches a level",
-    "speed": "Epochs until then, as a share of the baseline's at the same seeds",
+    "speed": "Epochs until the validation SI-SDRi first reaches a level, as a share of the baseline's",
     "settings": "What the configurations differ in",
     "runs": "The runs",
     "mixtures": "The mixtures that were separated worst and best; SI-SDRi in dB, a mean over seeds",
