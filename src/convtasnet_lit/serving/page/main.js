@@ -94,7 +94,7 @@ async function sentSomehow(file, signal) {
 function progress({ state, progress: part, seconds_ahead: ahead, estimate }) {
   if (state === "waiting" && ahead) stage("waiting", undefined, { ahead: clock(ahead) });
   else stage("running", part, { percent: Math.floor(100 * part) });
-  if (estimate) put(at("estimate"), "estimate", { time: clock(Math.ceil(estimate)) });
+  if (estimate !== null) put(at("estimate"), "estimate", { time: clock(Math.max(1, Math.ceil(estimate))) });
 }
 
 /** Say what is being done, and how much of it is; undefined where that is not known. */

@@ -120,6 +120,8 @@ class ElementPlayer {
     const [first] = this.elements;
     first.ontimeupdate = () => this.#align(DRIFT);
     first.onended = () => this.seek(0);
+    // only now does it say where it stands
+    for (const name of ["pause", "seeked"]) first.addEventListener(name, () => this.playing || this.#align(0));
     for (const name of ["play", "pause"]) first.addEventListener(name, () => this.changed());
   }
 
