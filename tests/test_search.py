@@ -323,7 +323,7 @@ def test_a_study_can_be_copied_into_a_database(tmp_path: Path) -> None:
     [
         (["modle=paper"], "modle: there is no such key"),
         (["model=tiny,smal"], "Could not find 'model/smal'"),
-        (["optimizer.rate=log(1e-4,1e-2)"], "optimizer.rate: there is no such key; here there are lr, beta1"),
+        (["optimizer.rate=log(1e-4,1e-2)"], "optimizer.rate: there is no such key; here there are name, lr, beta1"),
         (["optimizer.lr=log(0,1)"], "optimizer.lr=log(0,1): `low > 0` must hold"),
         (["optimizer.lr=interval(2,1)"], "optimizer.lr=interval(2,1): `low <= high` must hold"),
         (["optimizer.lr=interval(-1,1)"], "optimizer.lr: -1.0 is not allowed; it must be above 0"),
