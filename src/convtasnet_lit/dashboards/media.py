@@ -101,5 +101,5 @@ def _picture(caption: str, panels: Mapping[str, np.ndarray], colours: str, lowes
         bottom = (len(panels) - number) * (LINE + PANEL)
         shown = values[np.ix_(rows, columns)]
         figure.figimage(shown, 0, bottom, cmap=colours, vmin=lowest, vmax=highest, origin="upper")
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.array(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
