@@ -134,8 +134,9 @@ def _table(text: str) -> pd.DataFrame:
     ]
     words = dict.fromkeys(["group", *names], str)  # a speaker is called 001, or NA
     table = pd.read_csv(StringIO(text), dtype=words, keep_default_na=False, na_values=["", "nan"])
-    for name in table.filter(regex=f"^({METRIC}|level_db_.*)$"):
-        _require_numbers(table, name)
+    for name in (METRIC, *(column for column in names if column.startswith("level_db_"))):
+        if name in table:
+            _require_numbers(table, name)
     return table.fillna({name: "" for name in words if name in table})
 
 

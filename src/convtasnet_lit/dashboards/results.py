@@ -23,7 +23,8 @@ def log_evaluation(run: Path, settings: Mapping[str, Any], report: Mapping[str, 
     split = "-".join([report["split"], *report.get("conditions", [])])
     pairs = pd.json_normalize([{"pair": pair, **scores} for pair, scores in report["scores"].items()])
     known = pairs.drop(columns=[name for name in pairs if str(name).endswith("ci95")])
-    with wandb.init(dir=run, resume="allow", **wandb_run(run, settings["project"], settings["group"])) as board:
+    place = run.absolute()  # W&B writes from a process of its own, which may have begun in another folder
+    with wandb.init(dir=place, resume="allow", **wandb_run(run, settings["project"], settings["group"])) as board:
         board.log(
             {f"{split}/utterances": wandb.Table(dataframe=utterances), f"{split}/pairs": wandb.Table(dataframe=known)}
         )
