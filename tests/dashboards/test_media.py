@@ -37,7 +37,7 @@ def test_wandb_gets_the_same_keys_each_epoch_offline(
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     settings = LoggerConfig(LoggerName.wandb, group="masks")
     train(replace(config, logger=settings), tmp_path, [ValidationMedia()])
-    files = [path for path in tmp_path.rglob("*") if path.suffix in (".wav", ".png") and "media" in path.parts]
+    files = [path for path in tmp_path.rglob("*") if path.suffix in (".wav", ".jpg") and "media" in path.parts]
     kinds = {"/".join(path.parts[path.parts.index("media") + 1 : -1]) for path in files}
     assert {"audio/audio", "images/spectrograms", "images/masks"} <= kinds
     assert sum("mixture 0 estimate_1" in path.name for path in files) == config.trainer.max_epochs

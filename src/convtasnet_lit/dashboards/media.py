@@ -64,7 +64,7 @@ def _log_mixture(trainer: Trainer, module: Any, item: Any, name: str, rate: int)
         import wandb
 
         sounds = {key: wandb.Audio(samples, sample_rate=rate) for key, samples in heard.items()}
-        logger.experiment.log(sounds | {key: wandb.Image(picture) for key, picture in seen.items()})
+        logger.experiment.log(sounds | {key: wandb.Image(picture, file_type="jpg") for key, picture in seen.items()})
 
 
 def _spectrograms(signals: Mapping[str, np.ndarray], rate: int) -> np.ndarray:
