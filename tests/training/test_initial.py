@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from convtasnet_lit.config import Config, DataOverrides, ModelConfig, Split, plain
+from convtasnet_lit.config import Config, DataOverrides, ModelConfig, NormName, Split, plain
 from convtasnet_lit.data_config import CorpusName
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.evaluation.card import model_card
@@ -98,6 +98,22 @@ def test_another_size_that_was_asked_for_is_refused(
         begun_with(further, tmp_path, given)
     assert str(caught.value).startswith(named)
     assert "\n" not in str(caught.value)
+
+
+def test_a_causal_network_takes_the_weights_of_one_that_is_not(
+    further: Config, first: Path, config: Config, tmp_path: Path
+) -> None:
+    asked = replace(further, model=replace(config.model, norm=NormName.cLN, causal=True))
+    given = {"model.norm", "model.causal"}
+    fitted, stored = begun_with(asked, tmp_path, given)
+    assert fitted.model == asked.model
+    assert stored is not None
+    beginning = Beginning()
+    train(replace(asked, trainer=replace(asked.trainer, max_epochs=1)), tmp_path / "causal", [beginning], given)
+    assert all(torch.equal(value, beginning.weights[name]) for name, value in stored.state.items())
+    assert read_stored(tmp_path / "causal").arguments["causal"]
+    with pytest.raises(InputError, match=r"^model.norm: BN, but init="):  # other buffers
+        begun_with(replace(asked, model=replace(config.model, causal=True, norm=NormName.BN)), tmp_path, {"model.norm"})
 
 
 def test_what_the_network_has_may_be_asked_for(config: Config, first: Path, tmp_path: Path) -> None:
