@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from convtasnet_lit.weights.stored import StoredNetwork
 
 
-def publish(checkpoint: str, target: str, licence: str = "", private: bool = False) -> str:
+def publish(checkpoint: str, target: str, licence: str = "", private: bool = False, about: str = "") -> str:
     """Write a network's weights, settings and model card to a folder, or upload them.
 
     Args:
@@ -20,6 +20,7 @@ def publish(checkpoint: str, target: str, licence: str = "", private: bool = Fal
         target: A folder, or `user/name` on the Hub where there is no folder `user`.
         licence: Of the weights, by the Hub's name; by default apache-2.0 for a network that was trained here.
         private: Whether a new repository is for its owner's eyes alone.
+        about: A file of Markdown that the card takes into its section on the data.
 
     Returns:
         Where it is now.
@@ -35,7 +36,11 @@ def publish(checkpoint: str, target: str, licence: str = "", private: bool = Fal
     stored = read_stored(checkpoint)
     if not licence and stored.config is None:
         raise InputError(f"--licence: must be given, as {stored.file} was not trained here: that of its weights")
-    card = model_card(stored, target, licence or "apache-2.0")
+    try:
+        text = Path(about).read_text(encoding="utf-8") if about else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--about: {about} cannot be read as text") from error
+    card = model_card(stored, target, licence or "apache-2.0", text)
     try:
         if is_hub_id(target):
             with TemporaryDirectory() as folder:
@@ -64,6 +69,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", help="a .ckpt file, the folder of a run, or any other that separate opens")
     parser.add_argument("target", help="a folder; or user/name on the Hugging Face Hub where no folder `user` is")
     parser.add_argument("--licence", default="", help="of the weights; apache-2.0 for networks trained here")
+    parser.add_argument("--about", default="", metavar="FILE", help="Markdown that the card says of the data")
     parser.add_argument("--private", action="store_true", help="let no one else see a new repository on the Hub")
     return parser
 
@@ -72,7 +78,9 @@ def main() -> None:
     """Publish one network and say where it is."""
     with reported():
         options = arguments().parse_args()
-        print(f"published: {publish(options.checkpoint, options.target, options.licence, options.private)}")
+        print(
+            f"published: {publish(options.checkpoint, options.target, options.licence, options.private, options.about)}"
+        )
 
 
 if __name__ == "__main__":

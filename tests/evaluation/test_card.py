@@ -10,7 +10,8 @@ import yaml
 from convtasnet_lit.config import Config
 from convtasnet_lit.data_config import AugmentConfig, CorpusName
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.evaluation.card import CORPORA, model_card
+from convtasnet_lit.evaluation.card import model_card
+from convtasnet_lit.evaluation.card_scores import CORPORA
 from convtasnet_lit.weights.pretrained import read_stored
 from tests.runs import write_run, write_scores
 
@@ -88,13 +89,32 @@ def test_scores_of_other_weights_are_left_out(config: Config, tmp_path: Path) ->
     assert "## Results" not in card_of(moved)
 
 
-def test_scores_under_conditions_are_left_out(config: Config, tmp_path: Path) -> None:
+def test_scores_under_conditions_have_a_table_of_their_own(config: Config, tmp_path: Path) -> None:
     run = write_run(config, tmp_path / "run")
     path = write_scores(run, "demo")
     report = json.loads(path.read_text())
-    for conditions, shown in (([], True), (["room"], False)):
-        path.write_text(json.dumps(report | {"conditions": conditions}))
-        assert ("## Results" in card_of(run)) == shown
+    path.write_text(json.dumps(report | {"conditions": ["room"]}))
+    assert "## Results" not in card_of(run)
+    path.write_text(json.dumps(report))
+    for name, more in (("noise", {}), ("lone", {"lone_held": {"share": 0.84, "ci95": [0.8, 0.9], "median_db": 30.0}})):
+        folder = run / f"evaluation-test-{name}"
+        folder.mkdir()
+        (folder / "metrics.json").write_text(json.dumps(report | {"conditions": [name]} | more))
+    plain, hard = card_of(run).split("## Results")[1].split("## Use")[0].split("## Under conditions")
+    assert "| FM | 1 | 6.03 |" in plain
+    assert "noise" not in plain
+    assert "| noise | 6 | 6.03 (5.86 to 6.20) |" in hard
+    assert "Of 6 lone speakers 84% came out on one output, the other 20 dB under it." in hard
+
+
+def test_what_is_said_of_the_data_stands_with_the_data(config: Config, tmp_path: Path) -> None:
+    stored = read_stored(write_run(config, tmp_path / "run"))
+    data = (
+        model_card(stored, "mine", "mit", "Anna and Ben, ten minutes each.\n")
+        .split("## Data")[1]
+        .split("## Training")[0]
+    )
+    assert data.endswith("\n\nAnna and Ben, ten minutes each.\n\n")
 
 
 def test_a_checkpoint_in_the_middle_of_an_epoch_has_no_scores_of_that_epoch(config: Config, tmp_path: Path) -> None:

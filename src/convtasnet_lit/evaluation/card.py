@@ -1,6 +1,5 @@
 """The model card of a published network: what it is, what it was trained on, what it scored, and how to use it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,17 @@ from omegaconf.errors import OmegaConfBaseException
 from convtasnet_lit.config import Config, typed
 from convtasnet_lit.data_config import Condition
 from convtasnet_lit.errors import InputError
-from convtasnet_lit.evaluation.tables import METRICS, score_cell
+from convtasnet_lit.evaluation.card_scores import CORPORA, clean_scores, described, hardships, results, scored
+from convtasnet_lit.evaluation.tables import METRICS
 from convtasnet_lit.model.network import ConvTasNet
+from convtasnet_lit.weights.published import is_hub_id
 from convtasnet_lit.weights.shipped import count_of_speakers
 from convtasnet_lit.weights.stored import StoredNetwork
 
 PAPER = "[Conv-TasNet](https://arxiv.org/abs/1809.07454)"
-CORPORA = {
-    "aishell3": "AISHELL-3 (OpenSLR SLR93), Mandarin read by native speakers",
-    "demo": "synthetic Mandarin by espeak-ng, no human speech",
-    "voices": "real speech in nine languages and more, from Debian packages",
-    "folder": "a corpus of the publisher's own",
-    "mixed": "several corpora together",
-}
 
 
-def model_card(stored: StoredNetwork, name: str, licence: str) -> str:
+def model_card(stored: StoredNetwork, name: str, licence: str, about: str = "") -> str:
     """Write the card as Markdown with the Hugging Face Hub's metadata on top.
 
     What the run left behind beside the network is in it: settings, validation scores, and the test scores of these
@@ -37,18 +31,20 @@ def model_card(stored: StoredNetwork, name: str, licence: str) -> str:
         stored: The network.
         name: `user/name` on the Hub, or the folder, as `Separator.from_pretrained` will be given it.
         licence: Of the weights, by the Hub's name, such as `apache-2.0`.
+        about: What else is to be said of the data, as Markdown.
 
     Raises:
         InputError: The network cannot be built, or a file of its run is damaged.
     """
-    network, scores = stored.build(), _test_scores(stored)
+    network, scores = stored.build(), clean_scores(stored)
     sections = [
         f"---\n{yaml.safe_dump(_metadata(name, licence, scores), sort_keys=False)}---",
         f"# {_title(name)}\n\n{_summary(stored)}",
         _table(_architecture(network, stored)),
-        _data(stored),
+        _data(stored, about),
         *([] if stored.config is None else [f"## Training\n\n{_table(_training(stored))}"]),
-        *([] if scores is None else [_scores(scores)]),
+        *([] if scores is None else [results(scores)]),
+        *hardships(stored),
         _use(name),
         _limits(stored),
         f"## Licence\n\n{licence}. Recordings it was trained on keep their own licences.",
@@ -71,7 +67,7 @@ def _metadata(name: str, licence: str, report: Mapping[str, Any] | None) -> dict
     if report is None:
         return values
     scores, corpus = report["scores"]["all"], report["corpus"]
-    means = {key: scores[key]["mean"] for key in _scored(scores) if scores[key]["mean"] is not None}
+    means = {key: scores[key]["mean"] for key in scored(scores) if scores[key]["mean"] is not None}
     metrics = [{"type": key, "name": METRICS[key], "value": round(mean, 2)} for key, mean in means.items()]
     dataset = {"type": corpus, "name": CORPORA.get(corpus, corpus), "split": report["split"]}
     result = {"task": {"type": "audio-to-audio", "name": "speech separation"}, "dataset": dataset, "metrics": metrics}
@@ -97,14 +93,15 @@ def _architecture(network: ConvTasNet, stored: StoredNetwork) -> dict[str, str]:
     }
 
 
-def _data(stored: StoredNetwork) -> str:
+def _data(stored: StoredNetwork, about: str) -> str:
+    more = about and f"\n\n{about.strip()}"
     if not stored.corpus:
-        return f"## Data\n\nThe file of {stored.origin} does not say what it was trained on."
+        return f"## Data\n\nThe file of {stored.origin} does not say what it was trained on.{more}"
     met = f"\n\n{len(stored.speakers)} speakers were heard in training and validation." if stored.speakers else ""
     disjoint = "Splits are by speaker: nobody of the test set was heard in training or validation."
     if stored.unmarked:
         disjoint += f" That is not known of the network it began with, {stored.unmarked}."
-    return f"## Data\n\n{_corpus(stored.corpus)}, at {stored.sample_rate} Hz.{met} {disjoint}"
+    return f"## Data\n\n{described(stored.corpus)}, at {stored.sample_rate} Hz.{met} {disjoint}{more}"
 
 
 def _training(stored: StoredNetwork) -> dict[str, str]:
@@ -158,47 +155,11 @@ def _progress(stored: StoredNetwork) -> dict[str, str]:
     return {"checkpoint": f"epoch {stored.epoch + 1} of {len(table)}; validation {listed}"}
 
 
-def _test_scores(stored: StoredNetwork) -> Mapping[str, Any] | None:
-    """Those of these very weights on clean mixtures.
-
-    Another checkpoint of the run, an older one of its name, or one under conditions may have been scored.
-    """
-    path = stored.run and stored.run / "evaluation-test" / "metrics.json"
-    if path is None or not path.is_file():
-        return None
-    try:
-        report: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        plain = report.get("weights") == stored.digest and not report.get("conditions")
-        return report if plain and report["scores"]["all"] else None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not as convtasnet_lit.evaluate writes it, perhaps cut short") from error
-
-
-def _scores(report: Mapping[str, Any]) -> str:
-    names = _scored(report["scores"]["all"])
-    header = ["mixtures of", "number", *(METRICS[name] for name in names)]
-    rows = [
-        [group, str(scores["mixtures"]), *(score_cell(scores.get(name)) for name in names)]
-        for group, scores in report["scores"].items()
-    ]
-    lines = [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
-    where = f"{_corpus(report['corpus'])}; {report['split']} speakers, mean and 95 % bootstrap interval over mixtures."
-    return "\n".join([f"## Results\n\n{where}\n", *lines, *_counting(report)])
-
-
-def _counting(report: Mapping[str, Any]) -> list[str]:
-    if "counting" not in report:
-        return []
-    share, interval = report["counting"]["accuracy"], report["counting"]["ci95"]
-    spread = f" ({interval[0]:.1%} to {interval[1]:.1%})" if interval else ""
-    return ["", f"The number of speakers is found right in {share:.1%}{spread} of the mixtures."]
-
-
 def _use(name: str) -> str:
     return f"""## Use
 
 ```
-pip install 'convtasnet_lit[hub]'
+pip install {"'convtasnet_lit[hub]'" if is_hub_id(name) else "convtasnet_lit"}
 convtasnet separate meeting.wav --model {name} --out apart
 ```
 
@@ -237,11 +198,3 @@ def _heard(chances: Mapping[Condition, float]) -> str:
 
 def _table(rows: Mapping[str, str]) -> str:
     return "\n".join(["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())])
-
-
-def _scored(scores: Mapping[str, Any]) -> list[str]:
-    return [name for name in METRICS if name in scores]
-
-
-def _corpus(name: str) -> str:
-    return f"`{name}`: {CORPORA.get(name, 'a corpus')}"
