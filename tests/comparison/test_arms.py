@@ -197,6 +197,42 @@ def test_scores_under_conditions_are_never_compared_with_clean_ones_and_are_told
         read_sweep([tmp_path], "sigmoid")
 
 
+def test_arms_of_one_seed_are_not_counted_among_the_comparisons(tmp_path: Path) -> None:
+    write_sweep(tmp_path, {"sigmoid": 0.0, "relu": 0.5})
+    write_run(tmp_path / "softmax-0", 0, 0.2, (), {"model.mask_activation": "softmax"})
+    found = answer(read_sweep([tmp_path], "sigmoid"))
+    assert len(found.differences) == 2
+    (relu,) = [line for line in statements(found) if line.startswith("relu") and "dB [" in line]
+    assert "p = " in relu
+    assert "as one of" not in relu  # its p is that of one comparison
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "named"),
+    [
+        ("history.csv", "epoch,seconds\n0,abc\n", "seconds: .*abc"),
+        ("history.csv", "epoch,seconds,val/si_sdri\n0,1,5 dB\n", "val/si_sdri: .*5 dB"),
+        ("history.csv", "epoch,seconds\n,1\n", "epoch: not finite"),
+        (".hydra/config.yaml", "seed: null\n", "seed, None: not as"),
+        ("environment.json", '["a"]', "a part: not as"),
+        ("evaluation-test/metrics.json", '{"epoch": "x"}', "epoch: not as"),
+        ("evaluation-test/metrics.json", '{"examples": null}', "examples: not as"),
+    ],
+)
+def test_a_damaged_value_is_named(tmp_path: Path, file: str, text: str, named: str) -> None:
+    run = write_run(tmp_path / "a", 0)
+    (run / file).write_text(text)
+    with pytest.raises(InputError, match=rf"{Path(file).name}: .*{named}"):
+        read_sweep([run])
+
+
+def test_scores_that_are_missing_are_not_taken_for_scores_that_are_not_finite(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", 0)
+    (run / "evaluation-test" / "per_utterance.csv").unlink()
+    with pytest.raises(InputError, match=r"per_utterance.csv: is missing beside metrics.json"):
+        read_sweep([run])
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs" / "a", 0)
     with pytest.raises(InputError, match="nowhere: neither a run nor a folder of runs"):
@@ -225,7 +261,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         InputError, match=r"per_utterance.csv: lacks level_db_1, samples, sha256_1, si_sdri, speaker_1;"
     ):
         read_sweep([run])
-    (run / "evaluation-test" / "per_utterance.csv").unlink()
+    for name in ("per_utterance.csv", "metrics.json"):
+        (run / "evaluation-test" / name).unlink()
     with pytest.raises(InputError, match=r"no run of the baseline has scores; .*checkpoint=.*a$"):
         read_sweep([run])
 

@@ -3,11 +3,12 @@
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from convtasnet_lit.config import Config
+from convtasnet_lit.config import Config, LoggerConfig, LoggerName
 from convtasnet_lit.doors import CONF_DIR, run_folder
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.sweeps.jobs import Job, Sweep, asked_sweep
@@ -125,8 +126,15 @@ def test_a_run_is_done_where_a_sweep_ended_it_and_nothing_was_trained_since(tmp_
         path.parent.mkdir()
         path.touch()
     assert not job.is_done  # anyone may evaluate a run that was stopped halfway
-    job.mark.touch()
+    job.mark.write_text(job.digest + "\n")
     assert job.is_done
+    relogged = replace(job.config, resume=True, logger=LoggerConfig(name=LoggerName.csv))
+    assert replace(job, config=relogged).is_done
+    for other in (
+        replace(job.config, data=replace(job.config.data, root="elsewhere/" + job.config.data.root)),
+        replace(job.config, trainer=replace(job.config.trainer, max_epochs=job.config.trainer.max_epochs + 1)),
+    ):
+        assert not replace(job, config=other).is_done  # the run itself says what differs, or goes on
     os.utime(last, (time.time() + 9, time.time() + 9))
     assert not job.is_done
 

@@ -75,20 +75,27 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: A file in it is damaged.
     """
-    config = _flat(_read(folder / ".hydra" / "config.yaml", yaml.safe_load, {}))
+    composed = folder / ".hydra" / "config.yaml"
+    config = _flat(_read(composed, yaml.safe_load, {}))
     overrides = _read(folder / ".hydra" / "overrides.yaml", yaml.safe_load, [])
     chosen = dict(str(line).split("=", 1) for line in overrides if "=" in str(line))
     settings = {key: value for key, value in config.items() if not key.startswith(_IGNORED)}
-    history = _read(folder / "history.csv", _table, pd.DataFrame())
+    history = _read(folder / "history.csv", _curves, pd.DataFrame())
     evaluation = _read(folder / EVALUATION / "metrics.json", json.loads, {})
     scores = _read(folder / EVALUATION / "per_utterance.csv", _table, pd.DataFrame())
     environment = _read(folder / "environment.json", json.loads, [])
+    _require(folder / "environment.json", all(isinstance(part, dict) for part in environment), "a part")
+    _require(folder / EVALUATION / "metrics.json", type(evaluation.get("epoch", 0)) in (int, type(None)), "epoch")
+    _require(folder / EVALUATION / "metrics.json", isinstance(evaluation.get("examples", []), list), "examples")
+    if evaluation and not (folder / EVALUATION / "per_utterance.csv").is_file():
+        raise InputError(f"{folder / EVALUATION / 'per_utterance.csv'}: is missing beside metrics.json; evaluate again")
     _require_columns(folder / "history.csv", history, {"epoch", "seconds"})
     _require_columns(folder / EVALUATION / "per_utterance.csv", scores, {*_LIST_COLUMNS, METRIC})
     if len(scores):
         scores = scores.set_index("mixture").replace([np.inf, -np.inf], np.nan)
         scores = scores if scores[METRIC].notna().any() else pd.DataFrame()
-    seed, ablation = int(config.get("seed", 0)), chosen.get("ablation", "baseline")
+    seed, ablation = config.get("seed", 0), chosen.get("ablation", "baseline")
+    _require(composed, type(seed) is int, f"seed, {seed}")
     return Run(folder, seed, ablation, settings, history, evaluation, scores, environment)
 
 
@@ -123,6 +130,11 @@ def _read(path: Path, parse: Callable[[str], Any], missing: Any) -> Any:
     return content
 
 
+def _require(path: Path, holds: bool, what: str) -> None:
+    if not holds:
+        raise InputError(f"{path}: {what}: not as training and evaluation write it")
+
+
 def _require_columns(path: Path, table: pd.DataFrame, names: set[str]) -> None:
     if missing := names - set(table.columns) if len(table) else None:
         raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; they are written by training and evaluation")
@@ -138,6 +150,16 @@ def _table(text: str) -> pd.DataFrame:
         if name in table:
             _require_numbers(table, name)
     return table.fillna({name: "" for name in words if name in table})
+
+
+def _curves(text: str) -> pd.DataFrame:
+    table = pd.read_csv(StringIO(text))
+    for name in table:
+        _require_numbers(table, str(name))
+    for name in {"epoch", "seconds"} & set(table):
+        if not np.isfinite(table[name]).all():
+            raise ValueError(f"{name}: not finite")
+    return table.replace([np.inf, -np.inf], np.nan)
 
 
 def _require_numbers(table: pd.DataFrame, name: str) -> None:

@@ -1,6 +1,7 @@
 """Sentences and figures as they are printed: never stronger than the interval."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -21,14 +22,19 @@ def statements(answers: Answers) -> list[str]:
         compared, one that says so.
     """
     baseline, count = answers.sweep.baseline.name, len(answers.speed)
-    said = [statement(one, baseline, len(answers.differences)) for one in answers.differences]
-    claims = [statement(one, baseline, count) for one in answers.speed if claimed(one)]
+    said = [statement(one, baseline, _adjusted(answers.differences)) for one in answers.differences]
+    claims = [statement(one, baseline, _adjusted(answers.speed)) for one in answers.speed if claimed(one)]
     said += claims
     if count > len(claims):
         levels = ", ".join(f"{level:g}" for level in sorted({one.level for one in answers.speed}))
         none = f"no difference is claimed in {count - len(claims)} of {count} comparisons with {baseline}"
         said.append(f"Epochs to {levels} dB of validation SI-SDRi: {none}")
     return said or [f"Nothing is compared: no other arm was scored on the test list of {baseline}."]
+
+
+def _adjusted(comparisons: Sequence[Comparison]) -> int:
+    """How many Holm adjusted for: those that have a p."""
+    return sum(not math.isnan(one.p_holm) for one in comparisons)
 
 
 def claimed(comparison: Comparison) -> bool:
@@ -54,7 +60,7 @@ def statement(comparison: Comparison, baseline: str, count: int) -> str:
     Args:
         comparison: Of SI-SDRi; or of the epochs to a level, if it is a claim.
         baseline: The other's name.
-        count: How many comparisons are made beside it, itself included.
+        count: How many comparisons its p was adjusted for, itself included.
 
     Example:
         >>> statement(Comparison("relu", Estimate(0.4, 0.104, 0.696, 0.02, 3, ()), 0.02), "sigmoid", 1)

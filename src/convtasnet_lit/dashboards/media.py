@@ -18,7 +18,8 @@ from convtasnet_lit.evaluation.pictures import example_signals
 
 MIXTURES = 2  # of the validation list
 WIDTH, PANEL, LINE, DPI = 800, 160, 20, 100  # pixels of a picture's width, a panel's height, a line of text, an inch
-KEYS = ("audio/{} mixture", "audio/{} estimate_1", "audio/{} estimate_2", "spectrograms/{}", "masks/{}")
+SIGNALS = ("mixture", "estimate_1", "estimate_2", "reference_1", "reference_2")
+KEYS = (*(f"audio/{{}} {signal}" for signal in SIGNALS), "spectrograms/{}", "masks/{}")
 
 
 class ValidationMedia(Callback):

@@ -1,7 +1,9 @@
 """The runs that a command stands for, if it stands for several."""
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, compress, product
 from pathlib import Path
 
@@ -13,13 +15,14 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from convtasnet_lit.config import Config, LauncherConfig, LauncherName, typed
+from convtasnet_lit.config import Config, LauncherConfig, LauncherName, plain, typed
 from convtasnet_lit.doors import CONF_DIR
 from convtasnet_lit.errors import InputError, require
 
 MARK = "sweep.done"  # in the folder of a run that a sweep trained and evaluated to the end
 _HYDRAS_OWN = ("help", "hydra_help", "cfg", "info", "shell_completion", "config_dir", "config_name", "config_path")
 _NOT_OF_A_RUN = ("sweep", "launcher", "hydra", "resume")  # what says how runs are started
+_NOT_OF_THE_RESULT = ("name", "resume", "logger", "launcher")
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,24 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether a sweep trained and evaluated it to the end, and nothing was trained since."""
+        """Whether a sweep trained and evaluated it to the end with these settings, and nothing was trained since."""
         last, metrics = self.folder / "checkpoints" / "last.ckpt", self.folder / "evaluation-test" / "metrics.json"
-        there = all(path.is_file() for path in (self.mark, last, metrics))
-        return there and self.mark.stat().st_mtime >= last.stat().st_mtime
+        if not all(path.is_file() for path in (self.mark, last, metrics)):
+            return False
+        same = self.mark.read_text(encoding="utf-8").strip() == self.digest
+        return same and self.mark.stat().st_mtime >= last.stat().st_mtime
 
     @property
     def mark(self) -> Path:
-        """A file that says so: an evaluation alone can be one of a run that was stopped halfway."""
+        """A file that holds the digest: an evaluation alone can be one of a run that was stopped halfway."""
         return self.folder / MARK
+
+    @property
+    def digest(self) -> str:
+        """A hash of the settings but for those of how it is started and logged; folders count by their whole path."""
+        config = plain(replace(self.config, data=self.config.data.at_absolute_paths()))
+        settings = {key: value for key, value in config.items() if key not in _NOT_OF_THE_RESULT}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

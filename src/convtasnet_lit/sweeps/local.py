@@ -95,7 +95,7 @@ def _run(job: Job, sweep: Sweep, slots: "queue.SimpleQueue[str]", processes: Pro
                 return f"{door} was ended by {signal.Signals(-code).name}"
             if code:
                 return _last_line(job.folder / LOG)
-        job.mark.touch()
+        job.mark.write_text(job.digest + "\n", encoding="utf-8")
         return ""
     except OSError as error:
         return error.strerror or str(error)

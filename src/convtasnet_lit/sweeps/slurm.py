@@ -29,6 +29,9 @@ runs=(
 folders=(
 {folders}
 )
+digests=(  # of their settings
+{digests}
+)
 overrides=${{runs[$SLURM_ARRAY_TASK_ID]}}
 folder=${{folders[$SLURM_ARRAY_TASK_ID]}}
 export OMP_NUM_THREADS={threads} SRUN_CPUS_PER_TASK={threads}
@@ -36,7 +39,7 @@ export SLURM_JOB_NAME=interactive  # srun --job-name does not set it within a jo
 
 eval "srun {python} -m convtasnet_lit.train $overrides" &&
     srun {python} -m convtasnet_lit.evaluate "checkpoint='$folder'" &&
-    touch "$folder/{mark}"  # by which a sweep knows that nothing is left to do
+    echo "${{digests[$SLURM_ARRAY_TASK_ID]}}" > "$folder/{mark}"  # by which a sweep knows that nothing is left to do
 code=$?
 if [ $code -eq 75 ] || [ $code -eq 138 ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" || exit $code
@@ -68,6 +71,7 @@ def write_script(sweep: Sweep, folder: Path) -> Path:
         "threads": sweep.launcher.threads,
         "runs": "\n".join(f"  {shlex.quote(shlex.join([*job.overrides, *sweep.started(job)]))}" for job in sweep.jobs),
         "folders": "\n".join(f"  {shlex.quote(str(job.folder))}" for job in sweep.jobs),
+        "digests": "\n".join(f"  {job.digest}" for job in sweep.jobs),
         "mark": MARK,
         "python": shlex.quote(sys.executable),
     }
