@@ -1,6 +1,6 @@
 """When does a network work, and when not? The same mixtures, each put into one hardship after the other.
 
-    python -m benchmarks.hardships 2spk-8k-v1 data.root=data/people
+    python -m benchmarks.hardships 2spk-8k-v2 data.root=data/people
 
 Two test people speak, as in the test list of `experiment=people`; what else is heard is made here. Each hardship leaves
 its first mixture to listen to: the mixture, both people as they were, and both as they were separated.

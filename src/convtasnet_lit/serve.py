@@ -70,8 +70,8 @@ def describe(model: str) -> dict[str, Any]:
         model: As it was given.
 
     Example:
-        >>> describe("2spk-8k-v1")["summary"]
-        '2spk-8k-v1, 2 speakers at 8000 Hz'
+        >>> describe("2spk-8k-v2")["summary"]
+        '2spk-8k-v2, 2 speakers at 8000 Hz'
     """
     shipped = model in shipped_names()
     card = (FOLDER / model if shipped else Path(model)) / "README.md"

@@ -123,7 +123,7 @@ def test_what_the_network_has_may_be_asked_for(config: Config, first: Path, tmp_
 
 def test_the_network_in_the_package_is_called_shipped(config: Config, tmp_path: Path) -> None:
     fitted, stored = begun_with(replace(config, init="shipped"), tmp_path, ())
-    assert stored is not None and stored.file.name == "2spk-8k-v1"
+    assert stored is not None and stored.file.name == "2spk-8k-v2"
     assert (fitted.model.num_filters, fitted.model.num_blocks, fitted.data.sample_rate) == (256, 7, 8000)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "networks"
-DEFAULT = "2spk-8k-v1"  # two speakers, 8 kHz, the first version
+DEFAULT = "2spk-8k-v2"  # two speakers, 8 kHz, the second version
 
 
 def shipped_names() -> list[str]:
