@@ -326,7 +326,7 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
         ("model.norm=LN", "model.norm: Invalid value 'LN', expected one of [gLN, cLN, BN]"),
         ("trainer.max_epochs=many", "trainer.max_epochs: Value 'many'"),
         ("metrics=[snr]", "metrics[0]: Invalid value 'snr'"),
-        ("data.batch_size=most", "data.batch_size: most is not allowed; it must be at least 1, or auto"),
+        ("data.batch_size=most", "data.batch_size: most is not allowed; it must be from 1 to 1000000, or auto"),
         ("data.segment=4x", "data.segment: '4x' is not a duration such as 4s, 3.5s or 500ms"),
         ("model.causal=true", "model.norm: gLN sees the future; model.causal=true needs"),
         ("trainer.accelerator=gpu", "accelerator: gpu is not here"),

@@ -32,6 +32,7 @@ ROOMS = [
     "limits",
     "data_config",
     "config",
+    "headers",
     "audio",
     "corpus",
     "mixing",

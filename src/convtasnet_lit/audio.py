@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -13,6 +13,7 @@ import soxr
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
+from convtasnet_lit.headers import check_whole
 
 if TYPE_CHECKING:
     from torch import Tensor  # importing torch takes seconds, and reading files does not need it
@@ -22,7 +23,6 @@ LOWEST_RATE = 1_000  # Hz; below, a header is broken
 LOUDEST = 1e6  # times full scale; beyond, samples are no sound, and their squares overflow
 
 UNKNOWN_LENGTH = 2**62  # frames; what libsndfile says of a file that does not tell
-_UNKNOWN_SIZE = 2**31 - 2**16  # bytes; a writer into a pipe writes about 2 GiB (sox) or 4 GiB (ffmpeg) for "unknown"
 _NO_SOUND = f"NaN or infinite samples, or such beyond {LOUDEST:g}"
 
 
@@ -113,6 +113,8 @@ def _open(path: Path, mode: str = "r", **kind: Any) -> soundfile.SoundFile:
 
 def can_be_written(sample_rate: int, kind: str, subtype: str, channels: int = 1) -> bool:
     """Whether libsndfile writes a format, and not only reads it; see `audio_outputs`."""
+    if kind == "SD2":  # of which libsndfile writes half into a second file
+        return False
     try:  # soundfile.check_format says yes to some that libsndfile only reads, such as MPEG layer II
         soundfile.SoundFile(BytesIO(), "w", sample_rate, channels=channels, subtype=subtype, format=kind).close()
     except (soundfile.SoundFileError, ValueError):
@@ -121,35 +123,15 @@ def can_be_written(sample_rate: int, kind: str, subtype: str, channels: int = 1)
 
 
 def _check_whole(path: Path) -> None:
-    """Refuse a WAV or OGG file that was cut short, of which libsndfile takes what there is without a word."""
+    """Refuse a file that was cut short."""
     size = path.stat().st_size
     if size == 0:
         raise UnusableError(path, "empty: 0 bytes")
-    with path.open("rb") as file:
-        start = file.read(12)
-        promised = _riff_size(file, int.from_bytes(start[4:8], "little") + 8) if start[:4] == b"RIFF" else 0
-        if size < promised < _UNKNOWN_SIZE:
-            raise UnusableError(path, f"truncated: its header promises {promised} bytes, the file has {size}")
-        if start[:4] == b"OggS" and not _has_last_page(file, size):
-            raise UnusableError(path, "truncated: its last page is missing")
-
-
-def _riff_size(file: BinaryIO, promised: int) -> int:
-    """The bytes that a WAV file must have, by the length of its samples where that comes before the end."""
-    promised -= 8  # many writers count the header of the header, or a padding byte that is not there
-    while len(chunk := file.read(8)) == 8:
-        length = int.from_bytes(chunk[4:], "little")
-        if chunk[:4] == b"data":
-            return max(promised, file.tell() + length)
-        file.seek(length + length % 2, os.SEEK_CUR)
-    return promised
-
-
-def _has_last_page(file: BinaryIO, size: int) -> bool:
-    file.seek(max(0, size - 65_307))  # the longest page there is
-    tail = file.read()
-    last_page = tail[tail.rfind(b"OggS") :]
-    return len(last_page) >= 6 and bool(last_page[5] & 4)  # RFC 3533: this bit marks the last page
+    try:
+        with path.open("rb") as file:
+            check_whole(file, size)
+    except InputError as error:
+        raise UnusableError(path, str(error)) from error
 
 
 @contextmanager

@@ -30,19 +30,21 @@ Memory = Enum("Memory", ["lean", "plain", "checkpoint"])
 Accelerator = Enum("Accelerator", ["auto", "cpu", "gpu", "mps"])
 Split = Enum("Split", ["train", "validation", "test"])
 
+_MOST_WEIGHTS = 1_000_000_000  # the paper's network has 5 million
+
 
 @dataclass
 class ModelConfig(Checked):
     """Hyperparameters of the network, with the letters of Table I of the paper; each is an argument of `ConvTasNet`."""
 
-    num_filters: int = limited(512, at_least=1)  # N
-    kernel_size: int = limited(16, at_least=2)  # L, samples; the stride is half of it
-    bottleneck_channels: int = limited(128, at_least=1)  # B
-    hidden_channels: int = limited(512, at_least=1)  # H
-    skip_channels: int = limited(128, at_least=1)  # Sc
-    block_kernel_size: int = limited(3, at_least=1)  # P
-    num_blocks: int = limited(8, at_least=1)  # X, in each repeat
-    num_repeats: int = limited(3, at_least=1)  # R
+    num_filters: int = limited(512, at_least=1, at_most=65_536)  # N
+    kernel_size: int = limited(16, at_least=2, at_most=65_536)  # L, samples; the stride is half of it
+    bottleneck_channels: int = limited(128, at_least=1, at_most=65_536)  # B
+    hidden_channels: int = limited(512, at_least=1, at_most=65_536)  # H
+    skip_channels: int = limited(128, at_least=1, at_most=65_536)  # Sc
+    block_kernel_size: int = limited(3, at_least=1, at_most=1_001)  # P
+    num_blocks: int = limited(8, at_least=1, at_most=20)  # X, in each repeat
+    num_repeats: int = limited(3, at_least=1, at_most=100)  # R
     norm: NormName = NormName.gLN
     causal: bool = False
     encoder_activation: EncoderActivation = EncoderActivation.linear
@@ -53,6 +55,10 @@ class ModelConfig(Checked):
         super().__post_init__()
         require(self.kernel_size % 2 == 0, "model.kernel_size", self.kernel_size, "even")
         require(self.block_kernel_size % 2 == 1, "model.block_kernel_size", self.block_kernel_size, "odd")
+        blocks, wide = self.num_blocks * self.num_repeats, self.hidden_channels
+        weights = blocks * wide * (2 * self.bottleneck_channels + self.skip_channels + self.block_kernel_size)
+        weights += self.num_filters * (2 * self.kernel_size + self.bottleneck_channels + self.skip_channels)
+        require(weights <= _MOST_WEIGHTS, "model", f"{weights:,} weights", f"of {_MOST_WEIGHTS:,} at most")
         if self.causal and self.norm is NormName.gLN:
             raise InputError("model.norm: gLN sees the future; model.causal=true needs model.norm=cLN or model.norm=BN")
 

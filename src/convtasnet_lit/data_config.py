@@ -73,7 +73,9 @@ class DataConfig(Checked):
     train_mixtures: int = limited(800, at_least=1)  # an epoch
     validation_mixtures: int = limited(100, at_least=1)
     test_mixtures: int = limited(100, at_least=1)
-    level_range_db: float = limited(2.5, at_least=0)  # speakers after the first: U(-r, r) dB relative to it
+    level_range_db: float = limited(
+        2.5, at_least=0, at_most=100
+    )  # speakers after the first: U(-r, r) dB relative to it
     pair_balance: PairBalance = PairBalance.random
     length_mode: LengthMode = LengthMode.min  # of the whole utterances in validation and test
     normalize: bool = True  # to -25 dBFS
@@ -86,10 +88,14 @@ class DataConfig(Checked):
         require(segment, "data.segment", self.segment, "100ms to 3600s")
         names, allowed = [each.root for each in self.roots], "[{root: FOLDER}, ...] with data=mixed, [] without"
         require((self.corpus is CorpusName.mixed) == bool(names), "data.roots", names, allowed)
+        for key in ("validation_speakers", "test_speakers"):
+            listed = getattr(self, key)
+            require(all(isinstance(name, str) for name in listed), f"data.{key}", listed, "names, such as [A,B]")
         fewest, allowed = self.fewest_speakers, f"0 (always data.num_speakers) or 1 to {self.num_speakers}"
         require(0 <= fewest <= self.num_speakers, "data.fewest_speakers", fewest, allowed)
         size = self.batch_size
-        require(size == AUTO or (isinstance(size, int) and size >= 1), "data.batch_size", size, "at least 1, or auto")
+        fits = isinstance(size, int) and 1 <= size <= 1_000_000
+        require(size == AUTO or fits, "data.batch_size", size, "from 1 to 1000000, or auto")
 
     def at_absolute_paths(self) -> "DataConfig":
         """The same data, wherever it is asked for."""
@@ -121,7 +127,7 @@ class AugmentConfig(Checked):
     random_crop: bool = True
     speed_range: float = limited(0.0, at_least=0, below=0.5)  # r: sources are played U(1 - r, 1 + r) times as fast
     snr_probability: float = limited(0.5, at_least=0, at_most=1)  # 0 switches dynamic SNR mixing off
-    snr_range_db: float = limited(3.0, at_least=0)
+    snr_range_db: float = limited(3.0, at_least=0, at_most=100)
     # How often mixtures are made like recordings; docs/corpora.md says how.
     overlap_probability: float = limited(0.0, at_least=0, at_most=1)
     room_probability: float = limited(0.0, at_least=0, at_most=1)

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convtasnet_lit.errors import InputError
+
 try:
     import fcntl
 
@@ -88,6 +90,37 @@ def built_whole(folder: Path, replace: bool = False) -> Iterator[Path]:
         os.close(handle)
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; what a killed one held is free again.
+
+    Args:
+        folder: It is made. While it is held, `.lock` lies in it; a file system without locks lets everybody in.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / ".lock"
+    handle = os.open(place, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    try:
+        if _LOCKS:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"{folder}: another process is at work in it; wait for it, or choose another"
+                ) from error
+            except OSError:  # no locks there
+                pass
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
 def _rename_unless_built(partial: Path, folder: Path) -> None:
     try:
         partial.rename(folder)
@@ -147,14 +180,14 @@ def find_audio(root: Path, suffixes: Collection[str]) -> list[Path]:
     """List the audio files anywhere below a folder, sorted, without hidden ones (such as the `._x.wav` of macOS).
 
     Args:
-        root: The folder; links to folders in it are followed.
+        root: The folder; links to folders in it are followed, and each folder is looked into once.
         suffixes: Those that count, in lower case, with the dot.
     """
-    found = []
+    found, met = [], {root.resolve()}
     for here, folders, files in os.walk(root, followlinks=True):
-        real = Path(here).resolve()
-        seen = [name for name in folders if not name.startswith(".")]
-        folders[:] = [name for name in seen if not real.is_relative_to((real / name).resolve())]  # no link to a parent
+        seen = {name: Path(here, name).resolve() for name in sorted(folders) if not name.startswith(".")}
+        folders[:] = [name for name, real in seen.items() if real not in met]  # links can lead in circles
+        met.update(seen.values())
         shown = [name for name in files if not name.startswith(".")]
         found += [Path(here, name) for name in shown if Path(name).suffix.lower() in suffixes]
     return sorted(found)

@@ -23,6 +23,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked and server.ranges else 0
         server.requests.append(start)
+        if self.headers.get("If-Range", server.tag) != server.tag:
+            start = 0
         if self.path != "/data.tgz":
             self.send_error(404)
         elif start >= len(server.content):
@@ -34,6 +36,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+            self.send_header("ETag", server.tag)
             if server.tells_length:
                 self.send_header("Content-Length", str(len(server.content) - start))
             self.end_headers()
@@ -47,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 def serving(content=CONTENT, *, ranges=True, breaks_at=None, tells_length=True):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.content, server.ranges, server.breaks_at, server.tells_length = content, ranges, breaks_at, tells_length
-    server.requests = []
+    server.requests, server.tag = [], f'"{hashlib.sha256(content).hexdigest()}"'
     server.url = f"http://127.0.0.1:{server.server_port}/data.tgz"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -67,13 +70,15 @@ def destination(tmp_path):
 def start_with(destination, content):
     destination.parent.mkdir()
     destination.with_name("data.tgz.part").write_bytes(content)
+    tag = f'"{hashlib.sha256(CONTENT).hexdigest()}"'
+    destination.with_name("data.tgz.part.version").write_text(tag)
 
 
 def check(destination):
     assert destination.read_bytes() == CONTENT
     sum_line = destination.with_name("data.tgz.sha256").read_text()
     assert sum_line == f"{hashlib.sha256(CONTENT).hexdigest()}  data.tgz\n"
-    assert not destination.with_name("data.tgz.part").exists()
+    assert not list(destination.parent.glob("*.part*"))
 
 
 @pytest.mark.parametrize("tells_length", [True, False])
@@ -91,6 +96,16 @@ def test_a_half_file_is_continued(destination):
         fetch(server.url, destination)
     check(destination)
     assert server.requests == [1_234_567]
+
+
+@pytest.mark.parametrize("version", ['"another"', None])
+def test_two_versions_of_a_file_are_never_glued(destination, version):
+    start_with(destination, b"of another version")
+    known = destination.with_name("data.tgz.part.version")
+    known.write_text(version) if version else known.unlink()
+    with serving() as server:
+        fetch(server.url, destination)
+    check(destination)
 
 
 def test_a_server_that_ignores_range_sends_all_of_it_again(destination):

@@ -63,7 +63,7 @@ def test_without_a_finite_validation_no_best_checkpoint_is_reported(
 ) -> None:
     with pytest.raises(InputError, match="no best checkpoint, because no epoch had a finite validation loss"):
         trained_with_losses([float("nan")] * 2, config, tmp_path, monkeypatch)
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"last.ckpt", "before_last.ckpt"}
 
 
 def test_one_mixture_that_is_nan_makes_the_validation_nan(

@@ -57,6 +57,7 @@ def fetch(url: str, destination: Path) -> None:
         digest = _sha256(part)
         destination.with_name(destination.name + ".sha256").write_text(f"{digest}  {destination.name}\n")
         part.rename(destination)
+        part.with_name(part.name + ".version").unlink(missing_ok=True)
     except (OSError, HTTPException, ValueError) as error:
         reason = str(error) or type(error).__name__
         advice = f"what is in {part} is kept, and the same command continues"
@@ -93,8 +94,10 @@ def _extract(file: BinaryIO, folder: Path) -> None:
 
 
 def _transfer(url: str, part: Path) -> None:
-    start = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    version = part.with_name(part.name + ".version")
+    known = version.read_text(encoding="latin-1") if version.exists() else ""
+    start = part.stat().st_size if part.exists() and known else 0  # of a version that nobody knows, nothing is kept
+    request = Request(url, headers={"Range": f"bytes={start}-", "If-Range": known} if start else {})
     try:
         response = urlopen(request, timeout=_TIMEOUT)
     except HTTPError as error:
@@ -110,9 +113,16 @@ def _transfer(url: str, part: Path) -> None:
         if response.status != HTTPStatus.PARTIAL_CONTENT:  # the server ignores Range, and sends all of it
             start = 0
             file.truncate(0)
+            version.write_text(_version(response), encoding="latin-1")
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise OSError("the server sent another range than it was asked for")
         _copy(response, file, start)
+
+
+def _version(response: HTTPResponse) -> str:
+    """What tells one version of a file from the next; a weak tag may stand for several."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _copy(response: HTTPResponse, file: BinaryIO, start: int) -> None:

@@ -19,6 +19,8 @@ FEMALE, MALE, UNKNOWN = "female", "male", "unknown"
 
 FULL_SCALE = 32_768  # of 16 bits
 
+LONGEST = 2**27  # samples, which take half a GB while they are read
+
 # Raised from here to the -25 dBFS of a mixture, the rounding noise of 16 bits (-101 dBFS) would come up to an audible
 # -56 dBFS; the quietest speech of public corpora is near -50 dBFS.
 SILENT_DBFS = -70.0
@@ -90,10 +92,17 @@ def read_samples(path: Path, sample_rate: int) -> NDArray[np.int16]:
         Samples, shape (T,).
 
     Raises:
-        UnusableError: The file is empty, truncated, unreadable, without samples, silent, or holds NaN or infinity.
+        UnusableError: The file is empty, truncated, unreadable, without samples, silent, too long, or holds NaN or
+            infinity.
     """
     file = AudioInput(path)
-    signal = np.concatenate(list(resample_blocks(file.blocks(), file.sample_rate, sample_rate)))
+    pieces, length = [], 0
+    for piece in resample_blocks(file.blocks(), file.sample_rate, sample_rate):
+        pieces.append(piece)
+        length += len(piece)
+        if length > LONGEST:
+            raise UnusableError(path, f"too long: over {LONGEST / sample_rate / 3600:.1f} hours; cut it into parts")
+    signal = np.concatenate(pieces)
     if len(signal) == 0:
         raise UnusableError(path, "zero length: resampling leaves no samples")
     samples = _to_int16(signal)

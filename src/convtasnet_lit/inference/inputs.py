@@ -1,5 +1,6 @@
 """Which recordings a command line means, and where the results of each go."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Input:
     @property
     def target(self) -> Path:
         """Where the results go, but for the speaker's number."""
-        return self.folder.resolve() / self.path.name
+        return _real(self.folder) / self.path.name
 
 
 def find_inputs(names: Iterable[str], out: Path | None) -> tuple[list[Input], list[str]]:
@@ -45,16 +46,20 @@ def find_inputs(names: Iterable[str], out: Path | None) -> tuple[list[Input], li
     found: dict[Path, Input] = {}  # by the place of its results
     problems = []
     for name in names:
-        items = _inputs(name, out) if name else []
+        try:
+            items = _inputs(name, out) if name else []
+        except OSError as error:  # a name too long, a folder that may not be looked into
+            problems.append(f"{name}: {error.strerror}")
+            continue
         if not items:
             reason = "holds no recordings" if name and Path(name).is_dir() else "there is no such file"
             problems.append(f"{name or repr(name)}: {reason}")
         for item in items:
             other = found.setdefault(item.target, item)
-            if other.path.resolve() != item.path.resolve():
+            if _real(other.path) != _real(item.path):
                 problems.append(f"{item.path}: left out, as its results would replace those of {other.path}")
     for item in list(found.values()):
-        replacing = found.get(_source(item.path.resolve()))
+        replacing = found.get(_source(_real(item.path)))
         if replacing is not None and replacing is not item:
             problems.append(f"{replacing.path}: left out, as its results would replace {item.path}")
             del found[replacing.target]
@@ -76,10 +81,15 @@ def _inputs(name: str, out: Path | None) -> list[Input]:
 def _is_result(file: Path, out: Path | None) -> bool:
     """Whether a file is named like a result and lies where an earlier call would have written it."""
     source = _source(file)
-    beside_results = out is not None and file.resolve().is_relative_to(out.resolve())
+    beside_results = out is not None and _real(file).is_relative_to(_real(out))
     others = SUFFIXES if file.suffix == ".wav" else ()  # a format that can only be read has results in WAV
     sources = (source, *map(source.with_suffix, others))
     return source != file and (beside_results or any(candidate.exists() for candidate in sources))
+
+
+def _real(path: Path) -> Path:
+    """Where links lead; those that lead in a circle stop nothing here, as they do `Path.resolve` of Python 3.11."""
+    return Path(os.path.realpath(path))
 
 
 def _source(file: Path) -> Path:

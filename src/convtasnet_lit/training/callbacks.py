@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
@@ -19,24 +18,12 @@ from torch.optim import Optimizer
 
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.files import written_whole
-from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
+from convtasnet_lit.training.keeping import LAST
 
 # fp16's scale starts at 2^16 and is halved by each step that is skipped: fifty in a row are no search for a scale.
 LOST_STEPS = 50
 
 _STOPPING = [signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]  # Windows has one
-
-
-class WholeCheckpointIO(TorchCheckpointIO):
-    """Checkpoints written whole or not at all, and read without running code."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write beside, then rename."""
-        write_checkpoint(checkpoint, Path(path))
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read tensors and plain values only, whatever Lightning asks for."""
-        return read_checkpoint(Path(path))
 
 
 class EpochHistory(Callback):
@@ -189,7 +176,7 @@ class BestAndLast(ModelCheckpoint):
         """Save the best epoch, and the last one whatever its loss: `save_last` would skip those that are not best."""
         refuse_lost_weights(trainer, pl_module)
         super().on_train_epoch_end(trainer, pl_module)
-        trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
+        trainer.save_checkpoint(Path(str(self.dirpath)) / LAST)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Read the paths of a checkpoint as if they had always been here."""

@@ -10,6 +10,7 @@ from convtasnet_lit.config import Config, ScheduleName, plain
 from convtasnet_lit.data_config import AUTO
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.training.budget import with_batch
+from convtasnet_lit.training.keeping import LAST
 from convtasnet_lit.weights.checkpoint import checkpoint_config, read_checkpoint
 
 # These may differ between the parts of a run: they change neither the mixtures nor what a step does to the weights.
@@ -49,7 +50,7 @@ def resume_point(config: Config, folder: Path) -> Path | None:
     Raises:
         InputError: The folder holds a run and `resume` is not set, or that run had other settings.
     """
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / "checkpoints" / LAST
     if not last.exists():
         return None
     if not config.resume and is_first_process():
@@ -86,13 +87,19 @@ def keep_batch(config: Config, folder: Path) -> Config:
     Raises:
         InputError: Its checkpoint cannot be read.
     """
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / "checkpoints" / LAST
     if config.data.batch_size != AUTO or not config.resume or not last.exists():
         return config
     before = checkpoint_config(read_checkpoint(last), last)
     batch, accumulate = before["data"]["batch_size"], before["trainer"]["accumulate_grad_batches"]
     same = batch * accumulate * config.trainer.devices * config.trainer.num_nodes == config.trainer.effective_batch_size
     return with_batch(config, batch, accumulate) if same else config
+
+
+def leads() -> bool:
+    """Whether this process is the first of all, on whatever machine, by whoever started it."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def is_first_process() -> bool:

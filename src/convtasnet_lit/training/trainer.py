@@ -27,8 +27,8 @@ from convtasnet_lit.training.callbacks import (
     EpochHistory,
     Gradients,
     SaveOnInterrupt,
-    WholeCheckpointIO,
 )
+from convtasnet_lit.training.keeping import LAST, WholeCheckpointIO
 from convtasnet_lit.training.module import LOG_EVERY_BATCHES
 from convtasnet_lit.training.peak_memory import PeakMemory
 from convtasnet_lit.training.provenance import Provenance
@@ -98,7 +98,7 @@ def make_callbacks(config: Config, folder: Path) -> list[Callback]:
         # A validation that is not finite is one without progress: in fp16 the next one may be finite again.
         EarlyStopping("val/loss", PROGRESS_DB, config.trainer.early_stopping_patience, check_finite=False),
         Provenance(folder / "environment.json"),  # after the one that says whether anything is trained
-        SaveOnInterrupt(checkpoints / "last.ckpt"),
+        SaveOnInterrupt(checkpoints / LAST),
         BestAndLast(checkpoints),
     ]
 

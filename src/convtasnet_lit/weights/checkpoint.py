@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,12 @@ def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str,
         InputError: The file is missing, damaged, or holds more than tensors and plain values.
     """
     try:
+        _check_content(path)
         checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{path}: there is no such checkpoint") from error
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: refused: not a file of tensors and plain values alone; another kind could run code"
@@ -62,6 +66,24 @@ def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str,
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path}: holds a {type(checkpoint).__name__}, not a checkpoint")
     return checkpoint
+
+
+def _check_content(path: Path) -> None:
+    """Compare a file with the checksums that torch wrote into it, which torch itself does not read.
+
+    Raises:
+        InputError: Bytes were changed, or it would unpack to more than it holds.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # of torch before 1.6
+            return
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+        if packed or sum(part.file_size for part in parts) > path.stat().st_size:
+            raise InputError(f"{path}: refused: it is compressed, which torch never does, and may unpack to any size")
+        if damaged := archive.testzip():
+            raise InputError(f"{path}: damaged: {damaged} in it does not have its checksum; bytes were changed")
 
 
 def checkpoint_config(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
