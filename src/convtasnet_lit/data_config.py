@@ -73,9 +73,7 @@ class DataConfig(Checked):
     train_mixtures: int = limited(800, at_least=1)  # an epoch
     validation_mixtures: int = limited(100, at_least=1)
     test_mixtures: int = limited(100, at_least=1)
-    level_range_db: float = limited(
-        2.5, at_least=0, at_most=100
-    )  # speakers after the first: U(-r, r) dB relative to it
+    level_range_db: float = limited(2.5, at_least=0, at_most=100)  # other speakers: U(-r, r) dB beside the first
     pair_balance: PairBalance = PairBalance.random
     length_mode: LengthMode = LengthMode.min  # of the whole utterances in validation and test
     normalize: bool = True  # to -25 dBFS

@@ -102,22 +102,32 @@ def held(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / ".lock"
-    handle = os.open(place, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    handle = _locked(place)
     try:
-        if _LOCKS:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    f"{folder}: another process is at work in it; wait for it, or choose another"
-                ) from error
-            except OSError:  # no locks there
-                pass
-        try:
-            yield
-        finally:
-            place.unlink(missing_ok=True)
+        yield
     finally:
+        place.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(place: Path) -> int:
+    while True:
+        handle = os.open(place, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            if _LOCKS:
+                fcntl.lockf(
+                    handle, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # not flock, which workers of a killed one would keep
+            if os.path.samestat(os.fstat(handle), place.lstat()):
+                return handle
+        except FileNotFoundError:  # its holder ended meanwhile, and took the file away
+            pass
+        except (BlockingIOError, PermissionError) as error:
+            os.close(handle)
+            said = "another process is at work in it; wait for it, or choose another"
+            raise InputError(f"{place.parent}: {said}") from error
+        except OSError:  # no locks there
+            return handle
         os.close(handle)
 
 

@@ -12,7 +12,7 @@ _LONGEST_PAGE = 65_307  # bytes, of Ogg
 
 
 def check_whole(file: BinaryIO, size: int) -> None:
-    """Refuse an audio file that was cut short: WAV, RF64, W64, AIFF, AU, VOC, CAF, NIST or Ogg; of others nothing is known.
+    """Refuse an audio file that was cut short: WAV, RF64, W64, AIFF, AU, VOC, CAF, NIST or Ogg.
 
     Args:
         file: At its start.

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +24,13 @@ from convtasnet_lit.config import Accelerator, Config, Memory, Precision, Schedu
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.data_config import AugmentConfig, Condition, Target
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import held
 from convtasnet_lit.training import module
 from convtasnet_lit.training.callbacks import Interrupted, SaveOnInterrupt
+from convtasnet_lit.training.keeping import BEFORE_LAST, LAST
 from convtasnet_lit.training.resume import _FREE, _ROUNDING, flat
 from convtasnet_lit.training.run import train
-from convtasnet_lit.weights.checkpoint import read_checkpoint
+from convtasnet_lit.weights.checkpoint import read_checkpoint, write_checkpoint
 
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
@@ -316,6 +320,7 @@ import json, sys
 from pathlib import Path
 from convtasnet_lit.config import Config, typed
 from convtasnet_lit.training.run import train
+from convtasnet_lit.files import held
 from convtasnet_lit.training import module
 train(typed(Config, json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
@@ -336,6 +341,7 @@ def test_sigkill_and_resume_end_with_the_same_weights(config: Config, tmp_path: 
         assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=one_thread)
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]  # no lock, nothing half-written
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(config: Config, tmp_path: Path) -> None:
@@ -457,9 +463,63 @@ def test_a_moved_run_keeps_its_best_checkpoint(config: Config, tmp_path: Path) -
     assert read_checkpoint(result.best)["epoch"] == history["val/loss"].idxmin()
 
 
-def test_half_a_checkpoint_is_not_loaded(config: Config, tmp_path: Path) -> None:
-    train(config, tmp_path)
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:5000])
-    with pytest.raises(InputError, match="cut short"):
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def flip(path: Path) -> None:
+    """Change one bit of a weight."""
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda part: part.file_size)
+        content = archive.read(largest)
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(content) + len(content) // 2] ^= 1
+    path.write_bytes(whole)
+
+
+def strip(path: Path) -> None:
+    write_checkpoint({key: value for key, value in read_checkpoint(path).items() if key != "loops"}, path)
+
+
+def shrink(path: Path) -> None:
+    checkpoint = read_checkpoint(path)
+    checkpoint["state_dict"] = {name: value[:1] for name, value in checkpoint["state_dict"].items()}
+    write_checkpoint(checkpoint, path)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, strip, shrink])
+def test_of_a_damaged_last_checkpoint_the_one_before_is_taken_and_that_is_said(
+    damage: Callable[[Path], None], config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    longer = replace(config, resume=True, trainer=replace(config.trainer, max_epochs=3))
+    train(longer, tmp_path / "whole")
+    train(config, tmp_path / "run")
+    last, before = (tmp_path / "run" / "checkpoints" / name for name in (LAST, BEFORE_LAST))
+    damage(last)
+    train(longer, tmp_path / "run")
+    assert f"{last}: " in caplog.text and "going on from the checkpoint before it" in caplog.text
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+    damage(last)
+    before.unlink()
+    with pytest.raises(InputError, match=r"last\.ckpt: "):
+        train(longer, tmp_path / "run")
+
+
+def test_where_the_best_checkpoint_is_gone_and_nothing_is_left_to_train_that_is_said(
+    config: Config, tmp_path: Path
+) -> None:
+    best = train(config, tmp_path).best
+    best.unlink()
+    with pytest.raises(InputError, match=r"best\.ckpt: the best checkpoint is gone, and nothing is left to train"):
         train(replace(config, resume=True), tmp_path)
+
+
+def test_a_second_process_in_a_runs_folder_is_refused(config: Config, tmp_path: Path) -> None:
+    with held(tmp_path / "run"):
+        command = [sys.executable, "-c", SCRIPT, json.dumps(plain(config)), str(tmp_path / "run")]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "run: another process is at work in it; wait for it, or choose another" in done.stderr
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    assert not list((tmp_path / "run").iterdir())

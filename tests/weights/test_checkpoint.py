@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,29 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.ckpt"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"x\.ckpt: "):
+        read_checkpoint(path)
+
+
+def test_a_compressed_file_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(1_000_000)}, tmp_path / "whole.ckpt")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.ckpt") as whole,
+        zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for part in whole.infolist():
+            bomb.writestr(part.filename, whole.read(part))
+    assert (tmp_path / "bomb.ckpt").stat().st_size < 20_000
+    with pytest.raises(InputError, match="refused: it is compressed"):
+        read_checkpoint(tmp_path / "bomb.ckpt")
+
+
+def test_a_flipped_bit_of_a_weight_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    write_checkpoint({"weights": torch.full((1000,), 0.5)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((1000,), 0.5).numpy().tobytes()) + 1234] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="bytes were changed"):
         read_checkpoint(path)
 
 
