@@ -146,3 +146,37 @@ def test_a_name_that_is_not_utf_8_is_read_and_written(tmp_path: Path) -> None:
     path.write_text("no audio at all")
     with pytest.raises(InputError, match="unreadable: Format not recognised"):
         AudioInput(path)
+
+
+WITH_A_LENGTH = [
+    *(("WAV", "PCM_16"), ("WAV", "IMA_ADPCM"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16")),
+    *(("AU", "PCM_16"), ("AU", "G721_32"), ("VOC", "PCM_16"), ("VOC", "ULAW"), ("NIST", "PCM_16"), ("CAF", "PCM_16")),
+    *(("SVX", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")),
+]
+
+
+@pytest.mark.parametrize(("kind", "subtype"), WITH_A_LENGTH)
+def test_a_file_that_was_cut_is_refused_and_the_whole_one_read(kind: str, subtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    soundfile.write(path, tone(16000), 16000, subtype, format=kind)
+    assert len(read(AudioInput(path))) >= 16000
+    whole = path.read_bytes()
+    for share in (0.5, 0.9, 0.99):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(InputError, match=r"truncated|unreadable"):
+            read(AudioInput(path))
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "G721_32", "NMS_ADPCM_16", "ULAW", "MS_ADPCM"])
+def test_telephonys_encodings_are_read_and_written(subtype: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(8000), 8000, subtype)
+    recording = AudioInput(tmp_path / "a.wav")
+    with audio.audio_outputs([tmp_path / "b.wav"], 8000, recording.format, recording.subtype) as (output,):
+        output.write(read(recording))
+    assert soundfile.info(tmp_path / "b.wav").subtype == subtype
+
+
+def test_a_format_of_two_files_is_written_as_wav(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.sd2", tone(8000), 8000, "PCM_16")
+    recording = AudioInput(tmp_path / "a.sd2")
+    assert (recording.format, recording.suffix) == ("WAV", ".wav")

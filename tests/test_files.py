@@ -7,7 +7,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from convtasnet_lit.files import built_whole, written_whole
+import pytest
+
+from convtasnet_lit.errors import InputError
+from convtasnet_lit.files import built_whole, find_audio, held, written_whole
 
 
 def everything(folder: Path) -> list[str]:
@@ -96,3 +99,40 @@ def test_the_longest_names_and_the_usual_permissions(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (file.stat().st_mode & 0o777, (tmp_path / "folder").stat().st_mode & 0o777) == (0o640, 0o750)
+
+
+def test_folders_with_links_to_each_other_are_looked_into_once(tmp_path: Path) -> None:
+    names = [*"abcdef"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.wav").touch()
+        for other in names:
+            (tmp_path / name / f"to-{other}").symlink_to(tmp_path / other)
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    found = find_audio(tmp_path, {".wav"})
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in found) == [f"{n}/x.wav" for n in names] + [
+        "loop.wav"
+    ]
+    assert len(find_audio(tmp_path / "a", {".wav"})) == len(names)  # also where all others are behind links
+
+
+def hold_and_wait(folder: Path) -> None:
+    with held(folder):
+        (folder / "held").touch()
+        time.sleep(60)
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends_or_is_killed(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=hold_and_wait, args=(tmp_path,))
+    process.start()
+    while not (tmp_path / "held").exists():
+        time.sleep(0.05)
+    with pytest.raises(InputError, match="another process is at work in it"), held(tmp_path):
+        pass
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert everything(tmp_path) == [".lock", "held"]
+    with held(tmp_path):
+        pass
+    assert everything(tmp_path) == ["held"]

@@ -95,6 +95,26 @@ def test_bad_files_are_named_at_the_end_and_do_not_stop_the_others(command: Comm
     assert "error: taken/good_speaker1.wav: cannot be written" in said
 
 
+def test_one_bad_name_does_not_stop_the_others(command: Command, checkpoint: str) -> None:
+    soundfile.write("good.wav", noise(), RATE)
+    Path("loop.wav").symlink_to("loop.wav")
+    bad = [f"{'x' * 300}.wav", "loop.wav", "good.wav/inside.wav", f"{'y/' * 3000}z.wav"]
+    Path("folder").mkdir()
+    Path("folder/round.wav").symlink_to("round.wav")
+    for out in (["--out", "apart"], []):
+        code, printed, said = command("--model", checkpoint, *bad, "folder", "good.wav", *out)
+        assert (code, len(printed.split())) == (1, 2), said
+        assert said.count("error: ") == len(bad) + 1
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-20])
+def test_what_is_next_to_silent_stays_finite(scale: float, command: Command, checkpoint: str) -> None:
+    soundfile.write("mix.wav", noise() * scale, RATE, "FLOAT")
+    code, printed, said = command("--model", checkpoint, "mix.wav")
+    assert code == 0, said
+    assert all(np.isfinite(soundfile.read(name)[0]).all() for name in printed.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -105,6 +125,7 @@ def test_bad_files_are_named_at_the_end_and_do_not_stop_the_others(command: Comm
         (["--batch", "0"], "--batch: 0 is not allowed; it must be from 1 to 1000"),
         (["--batch", "9" * 20], f"--batch: {'9' * 20} is not allowed; it must be from 1 to 1000"),
         (["--batch", "9" * 5000], "argument --batch: invalid int value"),
+        (["--model", "x" * 5000], "File name too long"),
         (["--channel", "0"], "--channel: 0 is not allowed; it must be at least 1"),
         (["--scale", "loud"], "argument --scale: invalid choice: 'loud'"),
         (["-"], "-: standard input goes to standard output"),
@@ -125,6 +146,14 @@ def test_where_nothing_can_begin_the_code_is_2(
 
 def test_the_choices_are_those_of_inference() -> None:
     assert separate.SCALES == SCALES
+
+
+def test_with_standard_error_closed_it_works_and_the_code_tells(command: Command, checkpoint: str) -> None:
+    soundfile.write("good.wav", noise(), RATE)
+    for name, code, files in (("good.wav", 0, 2), ("none.wav", 1, 0)):
+        line = f"{sys.executable} -m convtasnet_lit.separate --model {checkpoint} {name} 2>&-"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+        assert (done.returncode, len(done.stdout.split())) == (code, files)
 
 
 def test_a_channel_that_is_not_there_is_named(command: Command, checkpoint: str) -> None:

@@ -81,6 +81,8 @@ def taken(model: str | None, streams: bool = False) -> str:
 @contextmanager
 def reported() -> Iterator[None]:
     """Leave in one line on standard error, without a traceback, where the user, the disk or Ctrl-C ends a command."""
+    if sys.stderr is None:  # closed by `2>&-`; a file that took its number would get what is said
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
     try:
         try:
             yield

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from convtasnet_lit.corpus import aishell3
+from convtasnet_lit.corpus import aishell3, recording
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.corpus.recording import Recording
 from convtasnet_lit.corpus.store import Store
@@ -187,6 +187,14 @@ def bad_recordings(folder):
     garbage = folder / "garbage.wav"
     garbage.write_bytes(np.random.default_rng(1).bytes(5000))
     yield "unreadable", Recording(garbage, "garbage", "S1", "female", "train")
+
+
+def test_a_recording_of_days_is_left_out_before_it_fills_the_memory(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", bursts(4.0, 0, 1000), 1000)
+    assert len(recording.read_samples(tmp_path / "a.wav", 16_000)) == 64_000
+    monkeypatch.setattr(recording, "LONGEST", 50_000)
+    with pytest.raises(InputError, match=r"too long: over 0.0 hours; cut it into parts"):
+        recording.read_samples(tmp_path / "a.wav", 16_000)
 
 
 def test_bad_files_are_left_out_and_reported_by_name(tmp_path):
@@ -405,7 +413,7 @@ def test_a_full_disk_keeps_what_is_done_and_the_other_stores(tree, tmp_path, mon
 TMPFS_SCRIPT = """
 import json, subprocess, sys
 from pathlib import Path
-from convtasnet_lit.corpus import aishell3
+from convtasnet_lit.corpus import aishell3, recording
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.errors import InputError
 root, disk = map(Path, sys.argv[1:])

@@ -203,6 +203,7 @@ def test_torchaudio_files_that_do_not_say_enough_are_refused(tmp_path: Path) -> 
         ({"network": {"num_filters": 10**9}}, "make no ConvTasNet"),
         ({"network": {"num_filters": 10**30}}, "make no ConvTasNet"),
         ({"network": {"num_blocks": 10**9}}, "blocks, but"),
+        ({"network": {"num_blocks": "x", "num_repeats": 10**12}}, "num_blocks and num_repeats are 'x' and 1000"),
         ({"network": {"num_filters": "many"}}, "make no ConvTasNet"),
         ({"network": {}}, "Missing key(s) in state_dict: "),
     ],
@@ -258,6 +259,14 @@ def test_a_config_json_that_never_ends_is_refused(published: Path) -> None:
     config.unlink()
     config.write_text("[" * 100_000)
     assert_refused(published, "config.json: not readable as JSON")
+
+
+def test_a_flipped_bit_of_published_weights_is_noticed(published: Path) -> None:
+    weights = published / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-100] ^= 1
+    weights.write_bytes(content)
+    assert_refused(published, "model.safetensors: damaged: its weights are not those that config.json was written for")
 
 
 def test_a_damaged_published_folder_is_one_line(published: Path) -> None:

@@ -33,6 +33,7 @@ _KEYS = {
     "recordings": str,
     "unmarked": str,
     "target": str,
+    "weights": str,  # their hash
 }
 
 
@@ -60,6 +61,7 @@ def write_published(stored: StoredNetwork, folder: Path) -> None:
         "recordings": " ".join(stored.recordings),  # on one line
         "unmarked": stored.unmarked,
         "target": stored.target,
+        "weights": stored.digest,
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / WEIGHTS).write_bytes(stored.serialized())  # save_file would let no other user read it
@@ -81,7 +83,7 @@ def read_published(folder: Path) -> StoredNetwork:
         raise InputError(f"{folder / WEIGHTS}: there is no such file") from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"{folder / WEIGHTS}: not readable as safetensors, perhaps cut short") from error
-    return StoredNetwork(
+    stored = StoredNetwork(
         folder,
         values["origin"],
         values["network"],
@@ -96,6 +98,9 @@ def read_published(folder: Path) -> StoredNetwork:
         values["unmarked"],
         values["target"],
     )
+    if values["weights"] not in ("", stored.digest):
+        raise InputError(f"{folder / WEIGHTS}: damaged: its weights are not those that {CONFIG} was written for")
+    return stored
 
 
 def may_make_way(folder: Path) -> bool:
@@ -189,8 +194,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not written by convtasnet_lit.publish: it has no format")
     if values["format"] != FORMAT:
         raise InputError(f"{path}: of format {values['format']}; this version of convtasnet_lit reads {FORMAT}")
-    # versions before 0.2 did not write them
-    values = {"recordings": "", "unmarked": "", "target": "reverberant"} | values
+    # earlier versions did not write them
+    values = {"recordings": "", "unmarked": "", "target": "reverberant", "weights": ""} | values
     for key, kind in _KEYS.items():
         if not isinstance(values.get(key), kind):
             raise InputError(f"{path}: {key}: {values.get(key)!r} is not allowed; it must be of type {kind.__name__}")

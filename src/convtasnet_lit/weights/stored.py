@@ -113,7 +113,10 @@ class StoredNetwork:
         for name, value in self.state.items():
             if value.numel() * value.itemsize > value.untyped_storage().nbytes():
                 raise ValueError(f"{name} is larger than what the file holds of it")
-        blocks = self.arguments.get("num_blocks", 1) * self.arguments.get("num_repeats", 1)
+        counts = [self.arguments.get(name, 1) for name in ("num_blocks", "num_repeats")]
+        if not all(type(count) is int and count > 0 for count in counts):
+            raise ValueError(f"num_blocks and num_repeats are {counts[0]!r:.20} and {counts[1]!r:.20}")
+        blocks = counts[0] * counts[1]
         if blocks > len(self.state):
             raise ValueError(f"{blocks} blocks, but {len(self.state)} weights")
         with torch.device("meta"):
