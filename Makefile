@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint format types benchmark wheel clean
+.PHONY: help train test faults lint format types benchmark wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ train: $(READY) ## train the demo model on the built-in corpus and evaluate it o
 
 test: $(READY) ## run all tests and doctests
 	$(BIN)/python -m pytest -n auto
+
+faults: $(READY) ## kill, fill the disk and change bytes, as docs/reliability.md says
+	FAULTS_SHARE=1 $(BIN)/python -m pytest -n auto tests/faults
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

@@ -87,7 +87,7 @@ def _read_tables(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFra
         found = (FORMAT_VERSION, len(index), int(index["length"].sum()), (folder / SAMPLES).stat().st_size)
         expected = (about["format"], about["utterances"], about["samples"], 2 * about["samples"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{advice} ({type(error).__name__}: {error})") from error
+        raise InputError(f"{advice} ({type(error).__name__}: {' '.join(str(error).split())})") from error
     if found != expected:
         raise InputError(f"{advice} (format, utterances, samples and bytes are {found}, should be {expected})")
     return about, index, left_out
