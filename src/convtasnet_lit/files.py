@@ -114,10 +114,8 @@ def _locked(place: Path) -> int:
     while True:
         handle = os.open(place, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            if _LOCKS:
-                fcntl.lockf(
-                    handle, fcntl.LOCK_EX | fcntl.LOCK_NB
-                )  # not flock, which workers of a killed one would keep
+            if _LOCKS:  # lockf, as the workers of a killed process would keep a flock
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle), place.lstat()):
                 return handle
         except FileNotFoundError:  # its holder ended meanwhile, and took the file away

@@ -413,7 +413,7 @@ def test_a_full_disk_keeps_what_is_done_and_the_other_stores(tree, tmp_path, mon
 TMPFS_SCRIPT = """
 import json, subprocess, sys
 from pathlib import Path
-from convtasnet_lit.corpus import aishell3, recording
+from convtasnet_lit.corpus import aishell3
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.errors import InputError
 root, disk = map(Path, sys.argv[1:])

@@ -320,7 +320,6 @@ import json, sys
 from pathlib import Path
 from convtasnet_lit.config import Config, typed
 from convtasnet_lit.training.run import train
-from convtasnet_lit.files import held
 from convtasnet_lit.training import module
 train(typed(Config, json.loads(sys.argv[1])), Path(sys.argv[2]))
 """
