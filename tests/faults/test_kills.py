@@ -78,7 +78,8 @@ def train_here(config: Config, folder: Path) -> None:
 
 
 def test_a_killed_training_ends_with_the_same_weights(config: Config, tmp_path: Path) -> None:
-    data, trainer = replace(config.data, num_workers=1), replace(config.trainer, max_epochs=6)
+    workers = amount(1, 0)  # which take seconds to start
+    data, trainer = replace(config.data, num_workers=workers), replace(config.trainer, max_epochs=6)
     resumed = replace(config, resume=True, data=data, trainer=trainer)
     places = kill_again_and_again(amount(100, 2), "training", train_here, lambda place: (resumed, tmp_path / place))
     for place in places:
