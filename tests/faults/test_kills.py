@@ -13,14 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from torch.utils.data import DataLoader
 
 from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MetricName
 from convtasnet_lit.corpus import aishell3
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.evaluation.evaluating import evaluate
 from convtasnet_lit.inference.separator import Separator
-from convtasnet_lit.mixing.datamodule import _start_worker
 from convtasnet_lit.training.run import train
 from convtasnet_lit.weights.checkpoint import read_checkpoint
 from tests.corpus.trees import write_aishell3
@@ -91,29 +89,6 @@ def test_a_killed_training_ends_with_the_same_weights(config: Config, tmp_path: 
             assert one["state_dict"].keys() == other["state_dict"].keys()
             for weight, value in one["state_dict"].items():
                 assert torch.equal(value, other["state_dict"][weight]), f"{place}: {name}: {weight}"
-
-
-def load_and_wait(numbers: Any) -> None:
-    loader = DataLoader([0], num_workers=1, worker_init_fn=_start_worker, multiprocessing_context=SERVER)
-    iterator = iter(loader)
-    numbers.send(iterator._workers[0].pid)  # type: ignore[attr-defined]
-    next(iterator)
-    time.sleep(600)
-
-
-def test_no_worker_outlives_a_killed_training() -> None:
-    if not amount(1, 0):
-        pytest.skip("it takes seconds to start: make faults")
-    here, there = SERVER.Pipe(duplex=False)
-    process = begun(load_and_wait, there)
-    worker = here.recv()
-    assert Path(f"/proc/{worker}").exists()
-    process.kill()
-    process.join()
-    end = time.monotonic() + 60
-    while (there_still := Path(f"/proc/{worker}").exists()) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not there_still
 
 
 def prepare_here(root: Path, stores: Path) -> None:

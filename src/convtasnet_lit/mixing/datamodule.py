@@ -1,10 +1,8 @@
 """The LightningDataModule: corpus, splits, mixtures, loaders."""
 
 import hashlib
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -275,12 +273,3 @@ def _start_worker(_: int) -> None:
     # Tensors go by file name: a descriptor is asked for and sent back while the worker renders, a millisecond a batch.
     # Files outlive only a kill of the whole group, torch's own keeper of them included.
     torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
-    # torch lets a worker end with its parent, but from Python 3.14 on that is the forkserver, which waits for workers.
-    threading.Thread(target=_end_with_training, daemon=True).start()
-
-
-def _end_with_training() -> None:
-    training = multiprocessing.parent_process()
-    assert training is not None
-    training.join()
-    os._exit(1)
