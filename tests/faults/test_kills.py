@@ -16,6 +16,7 @@ import torch
 
 from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MetricName
 from convtasnet_lit.corpus import aishell3
+from convtasnet_lit.corpus.prepared import prepare_corpus
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.evaluation.evaluating import evaluate
 from convtasnet_lit.inference.separator import Separator
@@ -113,6 +114,7 @@ def evaluate_here(checkpoint: Path, folder: Path) -> None:
 
 def test_a_killed_evaluation_ends_with_the_same_scores(config: Config, tmp_path: Path) -> None:
     run = write_run(config, tmp_path / "run")
+    prepare_corpus(config.data)
     places = kill_again_and_again(amount(10, 1), "evaluation", evaluate_here, lambda place: (run, tmp_path / place))
     for place in places:
         assert contents(tmp_path / place) == contents(tmp_path / "whole")
