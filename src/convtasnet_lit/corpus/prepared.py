@@ -115,8 +115,10 @@ def _named_store(data: DataConfig) -> Store | None:
 
 
 def _store_of_missing(data: DataConfig) -> Store | None:
-    root = Path(data.root)
-    fitting = [] if is_there(root) else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
+    root, listed = Path(data.root), data.corpus is CorpusName.librimix  # whose lists are in the root alone
+    fitting = (
+        [] if listed or is_there(root) else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
+    )
     if not fitting:
         return None
     if len(fitting) > 1:
@@ -179,6 +181,8 @@ def _selected(data: DataConfig, rows: list[tuple[str, str, str]]) -> list[tuple[
 
 
 def _split(data: DataConfig, rows: Iterable[tuple[str, str, str]]) -> Splits:
+    if data.corpus is CorpusName.librimix:  # others are validated and tested on, in lists of their own
+        return Splits(tuple(sorted({speaker for speaker, _, _ in rows})), (), ())
     return assign_splits(
         rows,
         validation_fraction=data.validation_fraction,
