@@ -56,10 +56,8 @@ class DataConfig(Checked):
     download: bool = False
     speaker_depth: int = limited(1, at_least=1)  # corpus=folder: the level of the folders named by speakers
     roots: list[RootConfig] = field(default_factory=list)  # corpus=mixed: the corpora in it
-    mixture_type: MixtureType = (
-        MixtureType.mix_clean
-    )  # corpus=librimix: speakers, with noise, or one speaker with noise
-    train_subset: str = "train-100"  # corpus=librimix: the folder whose single utterances are trained on
+    mixture_type: MixtureType = MixtureType.mix_clean  # corpus=librimix: the lists to score on
+    train_subset: str = "train-100"  # corpus=librimix: whose single utterances are trained on
     sample_rate: int = limited(16_000, at_least=4_000, at_most=192_000)  # Hz
     num_workers: int = limited(1, at_least=0)
 

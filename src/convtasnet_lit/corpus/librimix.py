@@ -1,8 +1,8 @@
 """LibriMix's tree: `test/{mix_clean,s1,s2}/ID.wav`, and lists such as `metadata/mixture_test_mix_clean.csv`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -101,7 +101,7 @@ def read_list(tree: Path, subset: str, kind: MixtureType) -> list[Row]:
     return [_row(path, record, columns) for record in table.to_dict("records")]
 
 
-def _row(path: Path, record: dict[str, str], columns: Sequence[str]) -> Row:
+def _row(path: Path, record: Mapping[Any, str], columns: Sequence[str]) -> Row:
     name, files = printable(record["mixture_ID"]), []
     for column in columns:
         places = _places(path.parents[1], record[column])

@@ -115,10 +115,9 @@ def _named_store(data: DataConfig) -> Store | None:
 
 
 def _store_of_missing(data: DataConfig) -> Store | None:
-    root, listed = Path(data.root), data.corpus is CorpusName.librimix  # whose lists are in the root alone
-    fitting = (
-        [] if listed or is_there(root) else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
-    )
+    root = Path(data.root)
+    needed = is_there(root) or data.corpus is CorpusName.librimix  # whose lists are nowhere else
+    fitting = [] if needed else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
     if not fitting:
         return None
     if len(fitting) > 1:

@@ -41,7 +41,8 @@ class ListedMixtures(FixedMixtures):
         fits = self.kind is MixtureType.mix_single or fewest <= held <= data.num_speakers
         require(fits, "data.num_speakers", data.num_speakers, f"{held}, as the lists of {tree} have")
         self.utterances: list[dict[str, object]] = []
-        self.specs, self.digests = [], []
+        self.digests: list[str] = []
+        self.specs = []
         genders = genders_of(tree)
         for index in range(len(self.rows)):  # each file is read here once, so that a bad one fails before the work
             self._take(index, genders)
