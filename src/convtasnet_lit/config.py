@@ -163,6 +163,8 @@ class Config:
 class PrepareConfig:
     """One corpus to prepare."""
 
+    export: str = ""  # a folder to write the lists of validation and test to, as LibriMix's tree
+    conditions: list[Condition] = field(default_factory=list)  # that the mixtures of both lists are put into
     data: DataConfig = field(default_factory=DataConfig)
 
 

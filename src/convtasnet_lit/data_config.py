@@ -13,7 +13,8 @@ from convtasnet_lit.limits import Checked, limited, parse_duration
 
 AUTO = "auto"
 
-CorpusName = Enum("CorpusName", ["aishell3", "demo", "voices", "folder", "mixed"])
+CorpusName = Enum("CorpusName", ["aishell3", "demo", "voices", "folder", "mixed", "librimix"])
+MixtureType = Enum("MixtureType", ["mix_clean", "mix_both", "mix_single"])
 PairBalance = Enum("PairBalance", ["random", "equal"])
 LengthMode = Enum("LengthMode", ["min", "max"])
 Target = Enum("Target", ["reverberant", "dry"])
@@ -55,6 +56,8 @@ class DataConfig(Checked):
     download: bool = False
     speaker_depth: int = limited(1, at_least=1)  # corpus=folder: the level of the folders named by speakers
     roots: list[RootConfig] = field(default_factory=list)  # corpus=mixed: the corpora in it
+    mixture_type: MixtureType = MixtureType.mix_clean  # corpus=librimix: the lists to score on
+    train_subset: str = "train-100"  # corpus=librimix: whose single utterances are trained on
     sample_rate: int = limited(16_000, at_least=4_000, at_most=192_000)  # Hz
     num_workers: int = limited(1, at_least=0)
 

@@ -12,11 +12,16 @@ def _run(config: PrepareConfig, _: Path) -> None:
     from convtasnet_lit.corpus.prepared import describe
     from convtasnet_lit.mixing.datamodule import MixtureDataModule
 
-    data = MixtureDataModule(config.data)
+    data = MixtureDataModule(config.data, conditions=config.conditions)
     lists = data.check()
     show(describe(data.corpus))
     print(f"store: {data.corpus.store.folder}")
     print(*(f"mixtures: {path}" for path in lists), sep="\n")
+    if config.export:
+        from convtasnet_lit.mixing.exported import export_mixtures
+
+        export_mixtures(data, Path(config.export))
+        print(f"exported: {config.export}")
 
 
 main = hydra_door("prepare", PrepareConfig, _run)

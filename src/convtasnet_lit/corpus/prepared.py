@@ -116,7 +116,8 @@ def _named_store(data: DataConfig) -> Store | None:
 
 def _store_of_missing(data: DataConfig) -> Store | None:
     root = Path(data.root)
-    fitting = [] if is_there(root) else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
+    needed = is_there(root) or data.corpus is CorpusName.librimix  # whose lists are nowhere else
+    fitting = [] if needed else _made_like(data, _made_of(data)) or _made_like(data, _made_of_all(data))
     if not fitting:
         return None
     if len(fitting) > 1:
@@ -179,6 +180,8 @@ def _selected(data: DataConfig, rows: list[tuple[str, str, str]]) -> list[tuple[
 
 
 def _split(data: DataConfig, rows: Iterable[tuple[str, str, str]]) -> Splits:
+    if data.corpus is CorpusName.librimix:  # others are validated and tested on, in lists of their own
+        return Splits(tuple(sorted({speaker for speaker, _, _ in rows})), (), ())
     return assign_splits(
         rows,
         validation_fraction=data.validation_fraction,

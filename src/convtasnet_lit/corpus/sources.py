@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from convtasnet_lit.corpus import aishell3, folder
+from convtasnet_lit.corpus import aishell3, folder, librimix
 from convtasnet_lit.corpus.download import download_aishell3
 from convtasnet_lit.corpus.recording import Recording
 from convtasnet_lit.data_config import CorpusName, DataConfig
@@ -56,6 +56,8 @@ def scan(data: DataConfig) -> list[Recording]:
         return _scan_several(_members(data))
     if data.corpus is CorpusName.folder:
         return folder.scan(Path(data.root), data.speaker_depth)
+    if data.corpus is CorpusName.librimix:
+        return librimix.scan(data)
     if data.corpus is CorpusName.voices:
         from convtasnet_lit.corpus import voices
 

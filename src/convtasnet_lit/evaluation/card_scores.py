@@ -15,6 +15,7 @@ CORPORA = {
     "voices": "real speech in nine languages and more, from Debian packages",
     "folder": "a corpus of the publisher's own",
     "mixed": "several corpora together",
+    "librimix": "LibriMix, two or three readers of LibriSpeech",
 }
 
 

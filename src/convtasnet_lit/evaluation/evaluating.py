@@ -12,7 +12,6 @@ from convtasnet_lit.evaluation.guard import evaluated_data, output_folder, refus
 from convtasnet_lit.evaluation.scores import summarize, summarize_counts, summarize_margins
 from convtasnet_lit.evaluation.separating import choose_examples, score_mixtures, write_examples
 from convtasnet_lit.files import written_whole
-from convtasnet_lit.mixing.plan import mixture_table
 from convtasnet_lit.weights.pretrained import read_stored
 from convtasnet_lit.weights.shipped import DEFAULT
 
@@ -43,7 +42,7 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     scores = score_mixtures(network, mixtures, names, stored.sample_rate, config.bfloat16, counting)
     examples = choose_examples(scores, config.examples)
     write_examples(network, mixtures, examples, folder / "examples", stored.sample_rate, config.bfloat16)
-    table = pd.concat([mixture_table(mixtures.specs, data.corpus.store.index), scores], axis=1)
+    table = pd.concat([mixtures.table(), scores], axis=1)
     report: dict[str, Any] = {
         "checkpoint": str(stored.file),
         "weights": stored.digest,

@@ -7,9 +7,10 @@ from typing import Any
 
 from convtasnet_lit.config import DataOverrides, PrepareConfig, Split, plain, typed
 from convtasnet_lit.corpus.marks import marks_of
-from convtasnet_lit.data_config import Condition
+from convtasnet_lit.data_config import Condition, CorpusName
 from convtasnet_lit.errors import InputError
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
+from convtasnet_lit.mixing.listed import ListedMixtures
 from convtasnet_lit.weights.stored import StoredNetwork
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def refuse_known_speakers(data: MixtureDataModule, stored: StoredNetwork, split:
         return
     met = _heard_before(data, stored)
     if _same_names(data, stored):
-        met |= set(stored.speakers) & set(data.corpus.splits.test)
+        met |= set(stored.speakers) & _test_speakers(data)
     if met:
         names = ", ".join(sorted(met)[:5])
         raise InputError(f"data.test_speakers: {names} were in this network's training or validation")
@@ -83,9 +84,24 @@ def _heard_before(data: MixtureDataModule, stored: StoredNetwork) -> set[str]:
     """The test speakers of whom there is a recording here that the network's training knows."""
     if not stored.recordings:
         return set()
-    store, rows, known = data.corpus.store, data.corpus.rows("test"), set(stored.recordings)
+    known = set(stored.recordings)
+    if listed := _listed(data):
+        return {str(each["speaker"]) for each in listed.utterances if each["mark"] in known}
+    store, rows = data.corpus.store, data.corpus.rows("test")
     met = [row for row, mark in zip(rows, marks_of(store, rows), strict=True) if mark in known]
     return set(store.index["speaker"].iloc[met])
+
+
+def _test_speakers(data: MixtureDataModule) -> set[str]:
+    if listed := _listed(data):
+        return {str(each["speaker"]) for each in listed.utterances}
+    return set(data.corpus.splits.test)
+
+
+def _listed(data: MixtureDataModule) -> ListedMixtures | None:
+    """The published test list, which is evaluated without a store."""
+    mixtures = data.fixed_mixtures(Split.test) if data.data.corpus is CorpusName.librimix else None
+    return mixtures if isinstance(mixtures, ListedMixtures) else None
 
 
 def _same_names(data: MixtureDataModule, stored: StoredNetwork) -> bool:

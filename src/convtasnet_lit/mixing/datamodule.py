@@ -17,13 +17,14 @@ from convtasnet_lit.corpus.marks import marks_of_speakers
 from convtasnet_lit.corpus.noises import prepare_noise
 from convtasnet_lit.corpus.prepared import PreparedCorpus, prepare_corpus
 from convtasnet_lit.corpus.store import Store
-from convtasnet_lit.data_config import AugmentConfig, Condition, DataConfig, LengthMode, PairBalance, Target
+from convtasnet_lit.data_config import AugmentConfig, Condition, CorpusName, DataConfig, LengthMode, PairBalance, Target
 from convtasnet_lit.errors import InputError, require
 from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.conditions import Conditions
 from convtasnet_lit.mixing.dataset import EpochSampler, FixedMixtures, Mixture, TrainingMixtures
+from convtasnet_lit.mixing.listed import ListedMixtures
 from convtasnet_lit.mixing.noise import Noises
-from convtasnet_lit.mixing.plan import Draw, Speakers, mixture_table
+from convtasnet_lit.mixing.plan import Draw, Speakers
 
 _SPLIT_NUMBERS = {Split.validation: 1, Split.test: 2}
 
@@ -128,6 +129,11 @@ class MixtureDataModule(LightningDataModule):
         if split not in self._fixed:
             data, number = self.data, _SPLIT_NUMBERS[split]
             count = data.validation_mixtures if split is Split.validation else data.test_mixtures
+            if data.corpus is CorpusName.librimix:
+                names = ", ".join(condition.name for condition in self.conditions)
+                require(not names, "conditions", names, "[] with data=librimix, which is scored as published")
+                self._fixed[split] = ListedMixtures(data, split.name, count)
+                return self._fixed[split]
             met = self._conditions(dict.fromkeys(self.conditions, 1.0), number)
             how = (number, count, data.length_mode is LengthMode.max, data.normalize, met)
             self._fixed[split] = FixedMixtures(self.corpus.store, self._draw(split), *how)
@@ -158,11 +164,13 @@ class MixtureDataModule(LightningDataModule):
         Returns:
             The file.
         """
-        table = mixture_table(mixtures.specs, self.corpus.store.index)
-        text = table.assign(**mixtures.conditions.described()).to_csv(index=False)
+        text = mixtures.table().assign(**mixtures.conditions.described()).to_csv(index=False)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        path = self.corpus.store.folder / "mixtures" / f"{split.name}-{self.data.num_speakers}spk-{digest}.csv"
-        if self.may_prepare and os.access(self.corpus.store.folder, os.W_OK) and not path.exists():
+        listed = self.data.corpus is CorpusName.librimix  # its lists need no store
+        name = f"{split.name}-{self.data.num_speakers}spk-{f'{self.data.mixture_type.name}-' if listed else ''}{digest}"
+        folder = Path(self.data.store) if listed else self.corpus.store.folder
+        path = folder / "mixtures" / f"{name}.csv"
+        if self.may_prepare and os.access(folder, os.W_OK) and not path.exists():
             with written_whole(path) as partial:
                 partial.write_text(text, encoding="utf-8")
         return path

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import soxr
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from convtasnet_lit.mixing.plan import (
     MixtureSpec,
     first_alone,
     fixed_mixture,
+    mixture_table,
     training_mixture,
 )
 from convtasnet_lit.mixing.transforms import change_first_level, normalize
@@ -182,6 +184,10 @@ class FixedMixtures(Dataset[Mixture]):
         spec, _ = audible(self.store, lambda attempt: fixed_mixture(draw, self.split, longest, index, attempt))
         alone = self.conditions.met(Condition.lone, (FIXED_SEED, self.split, index)) is not None
         return first_alone(spec, self.store.index) if alone else spec
+
+    def table(self) -> pd.DataFrame:
+        """List the mixtures so that others can make the same ones; see `mixture_table`."""
+        return mixture_table(self.specs, self.store.index)
 
     def __len__(self) -> int:
         return len(self.specs)
