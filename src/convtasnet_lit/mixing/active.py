@@ -26,7 +26,7 @@ def active_shards(shards: int, count: int, seed: int, epoch: int) -> np.ndarray:
 
     Example:
         >>> [active_shards(6, 2, 0, epoch).tolist() for epoch in range(3)]
-        [[3, 4], [1, 5], [0, 2]]
+        [[2, 3], [0, 1], [4, 5]]
     """
     turns, places = np.divmod(np.arange(epoch * count, (epoch + 1) * count), shards)
     orders = {turn: np.random.default_rng((seed, turn, _STREAM)).permutation(shards) for turn in set(turns.tolist())}
