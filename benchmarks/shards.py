@@ -1,11 +1,14 @@
 """Measure stores of many shards: `python -m benchmarks.shards`, some minutes, 2 GB of memory, sparse files.
 
-How joining, opening and drawing grow with hours; a store behind a cache; drawing by active shards.
+How opening, drawing and looking up grow with hours; preparing; a cold and a warm cache; drawing by active shards.
+`--hours 1 --epochs 1` is the smallest of it.
 """
 
+import argparse
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +20,12 @@ import pandas as pd
 from benchmarks.contestants import SAMPLE_RATE
 from benchmarks.corpora import write_corpus
 from benchmarks.loading import quietly
+from benchmarks.timing import in_fresh_process, resident_bytes
 from convtasnet_lit.corpus import folder
 from convtasnet_lit.corpus.preparation import SHARD_BYTES, Preparation
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.corpus.store import ABOUT, FORMAT_VERSION, INDEX, LEFT_OUT, Store, shard_name
 from convtasnet_lit.data_config import CorpusName, DataConfig
-from convtasnet_lit.files import written_whole
 from convtasnet_lit.mixing.active import active_shards, within
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
 from convtasnet_lit.mixing.plan import Draw, MixtureSpec, Speakers, training_mixture
@@ -32,103 +35,111 @@ T = TypeVar("T")
 HOURS = (1, 10, 100, 1000)
 SECONDS = 3.5  # of an utterance, as in AISHELL-3
 SPEAKERS = 200
-DRAWN = 2000  # mixtures
+PLANNED = 2000  # mixtures whose planning and reading are timed
+LOADED = 200  # mixtures that are rendered from a store and from a cache
 UTTERANCES = 20  # of each speaker of the temporary corpus that is prepared
+SHARDS = 100  # of the store that is drawn from by active shards
+AN_EPOCH = 20_000  # mixtures whose pairs are counted
 
 
-def synthetic(folder: Path, hours: float, shards: int) -> Store:
-    """Write a store of silence, whose shards are sparse files.
-
-    Args:
-        folder: Where; it is made.
-        hours: Of all utterances.
-        shards: How many.
-    """
-    folder.mkdir(parents=True)
-    length, numbers = round(SECONDS * SAMPLE_RATE), np.arange(round(hours * 3600 / SECONDS))
-    speakers = [f"S{number * SPEAKERS // len(numbers):04d}" for number in numbers]
-    names = [f"{speaker}-{number:07d}" for speaker, number in zip(speakers, numbers, strict=True)]
-    places = {"shard": numbers % shards, "offset": numbers // shards * length, "length": length}
-    who = {"utterance": names, "speaker": speakers, "gender": "female", "part": "train"}
-    index = pd.DataFrame({**who, **places, "rms": 0.05, "sha256": "0123456789abcdef"})
-    index.to_csv(folder / INDEX, index=False)
-    (folder / LEFT_OUT).write_text("path,reason\n")
-    for shard in range(shards):
-        with (folder / shard_name(shard)).open("wb") as file:
-            file.truncate(2 * length * len(range(shard, len(numbers), shards)))
-    about = {"format": FORMAT_VERSION, "sample_rate": SAMPLE_RATE, "utterances": len(index), "shards": shards}
-    text = pd.Series({**about, "samples": length * len(index)}, dtype=object).to_json()
-    with written_whole(folder / ABOUT) as partial:
-        partial.write_text(text)
-    return Store.open(folder)
-
-
-def growth() -> None:
-    """Print how opening, drawing and reading grow with hours, and the memory that is a loader's own."""
-    print("| hours | shards | open, s | draw, us | read, us | own memory, MB | after the draws, MB |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for hours in HOURS:
-        shards = max(1, round(2 * SAMPLE_RATE * 3600 * hours / SHARD_BYTES))
+def growth(hours: Iterable[int]) -> None:
+    """Print how opening, planning, looking up and reading grow with hours, and the memory of a loader."""
+    header("hours", "shards", "open, s", "plan, us", "look up, us", "read, us", "opened, MB", "after reading, MB")
+    for count in hours:
+        shards = max(1, round(2 * SAMPLE_RATE * 3600 * count / SHARD_BYTES))
         with TemporaryDirectory() as name:
-            path = synthetic(Path(name, "store"), hours, shards).folder
-            before = own_memory()
-            store, opened = timed(lambda path=path: Store.open(path))
-            draw = drawing(store)
-            after_opening = own_memory() - before
-            draws, drew = timed(lambda draw=draw: [planned(draw, number) for number in range(DRAWN)])
-            pieces = [piece for spec in draws for piece in zip(spec.rows, spec.starts, spec.counts, strict=True)]
-            _, read = timed(lambda store=store, pieces=pieces: [store.read(*piece) for piece in pieces])
-            cells = [opened, 1e6 * drew / DRAWN, 1e6 * read / len(pieces), after_opening, own_memory() - before]
-        print(f"| {hours} | {shards} | " + " | ".join(f"{cell:.3g}" for cell in cells) + " |", flush=True)
+            synthetic(Path(name, "store"), count, shards)
+            row(count, shards, *in_fresh_process(grown, Path(name, "store")))
+
+
+def grown(path: Path) -> list[float]:
+    """Open a store and read from it; memory is a process's own, without the files it has mapped."""
+    before = resident_bytes("RssAnon")
+    store, opened = timed(lambda: Store.open(path))
+    draw = drawing(store)
+    after_opening = resident_bytes("RssAnon") - before
+    specs, planned = timed(lambda: [plan(draw, number) for number in range(PLANNED)])
+    pieces = [piece for spec in specs for piece in zip(spec.rows, spec.starts, spec.counts, strict=True)]
+    _, looked_up = timed(lambda: [store.samples(*piece) for piece in pieces])  # views, of which nothing is read yet
+    _, read = timed(lambda: [store.read(*piece).sum() for piece in pieces])
+    after_reading = resident_bytes("RssAnon") - before
+    times = 1e6 * planned / PLANNED, 1e6 * looked_up / len(pieces), 1e6 * read / len(pieces)
+    return [opened, *times, after_opening / 1e6, after_reading / 1e6]
 
 
 def preparing() -> None:
     """Print how long preparing takes of corpora that double, from WAVs to the store."""
-    print("| minutes of WAVs | seconds |\n| --- | --- |")
+    header("minutes of WAVs", "seconds")
     for factor in (1, 2, 4):
         with TemporaryDirectory() as name:
             root = write_corpus(Path(name, "corpus"), factor * UTTERANCES, SAMPLE_RATE)
-            plan = Preparation(folder.scan(root, 1), root, Path(name, "stores"), "folder", SAMPLE_RATE)
-            store, seconds = timed(lambda plan=plan: quietly(lambda: prepare_store(plan)))
-            print(f"| {sum(store.lengths) / SAMPLE_RATE / 60:.1f} | {seconds:.2f} |", flush=True)
+            made_of = Preparation(folder.scan(root, 1), root, Path(name, "stores"), "folder", SAMPLE_RATE)
+            store, seconds = timed(lambda made_of=made_of: quietly(lambda: prepare_store(made_of)))
+            row(sum(store.lengths) / SAMPLE_RATE / 60, seconds)
 
 
 def caching() -> None:
-    """Print the mixtures a second of a local store, and of one read through a cold and a warm cache."""
+    """Print the mixtures a second of a local store, and of the same through a cold and a warm cache.
+
+    The store lies on the same disk, so that the cold cache shows what the cache costs; storage adds its own delay.
+    """
     with TemporaryDirectory() as name:
         root = write_corpus(Path(name, "corpus"), UTTERANCES, SAMPLE_RATE)
         local = DataConfig(corpus=CorpusName.folder, root=str(root), store=f"{name}/stores")
         store = quietly(lambda: MixtureDataModule(local).corpus.store)
         away = replace(local, root=f"file://{store.folder}", store=f"{name}/cache")
-        print("| store | mixtures a second |\n| --- | --- |")
+        header("store", "mixtures a second")
         for title, data in (("local", local), ("cold cache", away), ("warm cache", away)):
             mixtures = quietly(MixtureDataModule(data).training_mixtures)
-            _, seconds = timed(lambda mixtures=mixtures: [mixtures[0, number] for number in range(DRAWN // 10)])
-            print(f"| {title} | {DRAWN / 10 / seconds:.1f} |", flush=True)
+            _, seconds = timed(lambda mixtures=mixtures: [mixtures[0, number] for number in range(LOADED)])
+            row(title, LOADED / seconds)
 
 
-def departing(shards: int = 100, epochs: int = 20) -> None:
-    """Print how far the pairs of speakers of some active shards depart from those of all.
+def departing(hours: int, epochs: int) -> None:
+    """Print how far the pairs of speakers of some active shards depart from those of free drawing.
 
-    The distance is half the sum of the differences between shares of pairs, from 0 to 1; two free draws have one, too.
+    The distance is half the sum of the differences between shares of pairs, from 0 to 1. The last row is free drawing
+    against free drawing: what chance alone makes of it.
 
     Args:
-        shards: Of the store.
-        epochs: Over which the distance is averaged.
+        hours: Of the store.
+        epochs: Over which the distance is averaged, and after which it is taken of all pairs.
     """
     with TemporaryDirectory() as name:
-        store = synthetic(Path(name, "store"), 100, shards)
-        draw = drawing(store)
-        print(
-            "| active shards | speakers | distance in an epoch | distance over all epochs |\n| --- | --- | --- | --- |"
-        )
-        free = [pairs(draw, store, epochs + epoch) for epoch in range(epochs)]
-        for active in (1, 5, 20, shards):
-            chosen = [within(draw, store.index, active_shards(shards, active, 0, epoch)) for epoch in range(epochs)]
-            drawn = [pairs(each, store, epoch) for epoch, each in enumerate(chosen)]
-            once = statistics.mean(map(distance, drawn, free))
-            people = statistics.mean(len(each.speakers.rows) for each in chosen)
-            print(f"| {active} | {people:.0f} | {once:.3f} | {distance(sum(drawn), sum(free)):.3f} |", flush=True)
+        synthetic(Path(name, "store"), hours, SHARDS)
+        store = Store.open(Path(name, "store"))
+    draw = drawing(store)
+    free = [pairs(draw, store, epochs + epoch) for epoch in range(epochs)]
+    header("active shards", "speakers", "distance in an epoch", "distance over all epochs")
+    for count in (1, 5, 20, SHARDS):
+        draws = [within(draw, store.index, active_shards(SHARDS, count, 0, epoch)) for epoch in range(epochs)]
+        drawn = [pairs(each, store, epoch) for epoch, each in enumerate(draws)]
+        people = statistics.mean(len(each.speakers.rows) for each in draws)
+        in_an_epoch = statistics.mean(map(distance, drawn, free))
+        row(count, people, in_an_epoch, distance(np.sum(drawn, 0), np.sum(free, 0)))
+
+
+def synthetic(path: Path, hours: int, shards: int) -> None:
+    """Write a store of silence, whose shards are sparse files.
+
+    Args:
+        path: A folder to make.
+        hours: Of all utterances.
+        shards: How many.
+    """
+    path.mkdir(parents=True)
+    length, numbers = round(SECONDS * SAMPLE_RATE), np.arange(round(hours * 3600 / SECONDS))
+    speakers = [f"S{number * SPEAKERS // len(numbers):04d}" for number in numbers]
+    names = [f"{speaker}-{number:07d}" for speaker, number in zip(speakers, numbers, strict=True)]
+    who = {"utterance": names, "speaker": speakers, "gender": "female", "part": "train"}
+    places = {"shard": numbers % shards, "offset": numbers // shards * length, "length": length}
+    pd.DataFrame({**who, **places, "rms": 0.05, "sha256": "0123456789abcdef"}).to_csv(path / INDEX, index=False)
+    (path / LEFT_OUT).write_text("path,reason\n")
+    for shard in range(shards):
+        with (path / shard_name(shard)).open("wb") as file:
+            file.truncate(2 * length * len(numbers[shard::shards]))
+    counts = {"utterances": len(numbers), "samples": length * len(numbers), "shards": shards}
+    (path / ABOUT).write_text(json.dumps({"format": FORMAT_VERSION, "sample_rate": SAMPLE_RATE, **counts}))
 
 
 def drawing(store: Store) -> Draw:
@@ -136,7 +147,7 @@ def drawing(store: Store) -> Draw:
     return Draw(Speakers.of(store.index, np.arange(len(store.index))), 2, 2.5, balanced=False)
 
 
-def planned(draw: Draw, number: int, epoch: int = 0) -> MixtureSpec:
+def plan(draw: Draw, number: int, epoch: int = 0) -> MixtureSpec:
     """Plan a mixture of two seconds."""
     return training_mixture(draw, 2 * SAMPLE_RATE, True, 0.0, 0, epoch, number)
 
@@ -144,22 +155,15 @@ def planned(draw: Draw, number: int, epoch: int = 0) -> MixtureSpec:
 def pairs(draw: Draw, store: Store, epoch: int) -> np.ndarray:
     """Count the pairs of speakers of an epoch, (speakers, speakers)."""
     codes = store.index["speaker"].str[1:].astype(int).to_numpy()
+    drawn = np.sort([codes[list(plan(draw, number, epoch).rows)] for number in range(AN_EPOCH)], axis=1)
     counts = np.zeros((SPEAKERS, SPEAKERS))
-    for number in range(10 * DRAWN):
-        first, second = sorted(codes[row] for row in planned(draw, number, epoch).rows)
-        counts[first, second] += 1
+    np.add.at(counts, (drawn[:, 0], drawn[:, 1]), 1)
     return counts
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
     """Half the sum of the differences between two distributions that are given by counts."""
     return float(np.abs(one / one.sum() - other / other.sum()).sum() / 2)
-
-
-def own_memory() -> float:
-    """MB that are this process's own, without the files it has mapped."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
 
 
 def timed(run: Callable[[], T]) -> tuple[T, float]:
@@ -169,7 +173,28 @@ def timed(run: Callable[[], T]) -> tuple[T, float]:
     return found, time.perf_counter() - started
 
 
+def header(*titles: str) -> None:
+    """Begin a table."""
+    print("\n| " + " | ".join(titles) + " |\n|" + " --- |" * len(titles))
+
+
+def row(*cells: str | float) -> None:
+    """Print a row of a table once it is known."""
+    shown = (f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells)
+    print("| " + " | ".join(shown) + " |", flush=True)
+
+
+def main() -> None:
+    """Measure all of it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.shards", description="Measure stores of many shards.")
+    parser.add_argument("--hours", type=int, nargs="+", default=HOURS, help="of the stores that are opened")
+    parser.add_argument("--epochs", type=int, default=20, help="that are drawn by active shards")
+    arguments = parser.parse_args()
+    growth(arguments.hours)
+    preparing()
+    caching()
+    departing(min(100, max(arguments.hours)), arguments.epochs)
+
+
 if __name__ == "__main__":
-    for part in (growth, preparing, caching, departing):
-        print(f"\n{part.__name__}\n")
-        part()
+    main()

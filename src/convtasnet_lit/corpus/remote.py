@@ -85,7 +85,7 @@ class Remote:
         return np.concatenate(parts)
 
     def _part(self, shard: int, block: int, start: int, end: int) -> NDArray[np.int16]:
-        path = self.cache / f"{shard:05d}-{block:05d}.s16"
+        path = self.cache / f"{shard:05d}-{block * BLOCK}.s16"  # where it starts, for another version's BLOCK
         with suppress(FileNotFoundError):
             os.utime(path)  # what was used last goes last
             part = np.fromfile(path, SAMPLE, end - start, offset=SAMPLE.itemsize * start)

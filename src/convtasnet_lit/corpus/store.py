@@ -19,6 +19,7 @@ SAMPLE = np.dtype("<i2")
 
 _FIRST_FORMAT, _FIRST_SAMPLES = 1, "samples.i16"  # its one file
 _TEXT = dict.fromkeys(("utterance", "speaker", "gender", "part", "sha256", "path", "reason"), str)  # "001" is a name
+_NUMBERS = {**dict.fromkeys(("shard", "offset", "length"), np.int64), "rms": np.float64}
 _INTO_UNIT = np.float32(1 / FULL_SCALE)
 
 
@@ -59,7 +60,7 @@ class Store:
 
     def __init__(self, folder: Path, elsewhere: Shards | None = None) -> None:
         self.about, self.index, self.left_out = _read_tables(folder)
-        self.folder, self.sample_rate, self.shards = folder, int(self.about["sample_rate"]), self.about["shards"]
+        self.folder, self.sample_rate, self.shards = folder, int(self.about["sample_rate"]), int(self.about["shards"])
         self._elsewhere = elsewhere
         self._source = elsewhere or _Mapped(self._files())
         # Arrays of plain numbers: a table's cell takes longer than a read, and a list of a million more memory.
@@ -150,21 +151,29 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def _read_tables(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    about, advice = read_about(folder), _advice(folder)
+    about, advice, types = read_about(folder), _advice(folder), {**_TEXT, **_NUMBERS}
     try:
         int(about["sample_rate"])
-        index, left_out = (pd.read_csv(folder / name, dtype=_TEXT, na_filter=False) for name in (INDEX, LEFT_OUT))
+        index, left_out = (pd.read_csv(folder / name, dtype=types, na_filter=False) for name in (INDEX, LEFT_OUT))
         if about["format"] == _FIRST_FORMAT:
             about, index = {**about, "shards": 1}, index.assign(shard=0)
-        shards = range(1, len(index) + len(left_out) + 1)
-        found = (about["format"] in (_FIRST_FORMAT, FORMAT_VERSION), len(index), int(index["length"].sum()))
-        expected = (True, about["utterances"], about["samples"])
-        within = int(about["shards"]) in shards and index["shard"].between(0, about["shards"] - 1).all()
+        is_known = about["format"] in (_FIRST_FORMAT, FORMAT_VERSION)
+        is_sound = _is_sound(index, int(about["shards"]), most=len(index) + len(left_out))
+        found = (is_known, is_sound, len(index), int(index["length"].sum()))
+        expected = (True, True, about["utterances"], about["samples"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{advice} ({type(error).__name__}: {error})") from error
-    if found != expected or not within:
-        raise InputError(f"{advice} (a known format, utterances and samples are {found}, should be {expected})")
+    if found != expected:
+        what = "a known format, an index that fits the shards, utterances and samples"
+        raise InputError(f"{advice} ({what} are {found}, should be {expected})")
     return about, index, left_out
+
+
+def _is_sound(index: pd.DataFrame, shards: int, most: int) -> bool:
+    """Whether the utterances of each shard follow one another from its first sample, so that none reaches beyond it."""
+    before = index.groupby("shard")["length"].cumsum() - index["length"]
+    one_after_another = bool((index["offset"] == before).all() and (index["length"] > 0).all())
+    return one_after_another and 1 <= shards <= most and bool(index["shard"].between(0, shards - 1).all())
 
 
 def _advice(folder: Path) -> str:
