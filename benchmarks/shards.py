@@ -1,6 +1,6 @@
 """Measure stores of many shards: `python -m benchmarks.shards`, some minutes, 2 GB of memory, sparse files.
 
-How opening, drawing and looking up grow with hours; preparing; a cold and a warm cache; drawing by active shards.
+How opening, planning and looking up grow with hours; a cold and a warm cache; drawing by active shards.
 `--hours 1 --epochs 1` is the smallest of it.
 """
 
@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -21,13 +22,12 @@ from benchmarks.contestants import SAMPLE_RATE
 from benchmarks.corpora import write_corpus
 from benchmarks.loading import quietly
 from benchmarks.timing import in_fresh_process, resident_bytes
-from convtasnet_lit.corpus import folder
-from convtasnet_lit.corpus.preparation import SHARD_BYTES, Preparation
-from convtasnet_lit.corpus.preparing import prepare_store
+from convtasnet_lit.corpus.preparation import SHARD_BYTES
 from convtasnet_lit.corpus.store import ABOUT, FORMAT_VERSION, INDEX, LEFT_OUT, Store, shard_name
 from convtasnet_lit.data_config import CorpusName, DataConfig
 from convtasnet_lit.mixing.active import active_shards, within
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
+from convtasnet_lit.mixing.dataset import Mixture, TrainingMixtures
 from convtasnet_lit.mixing.plan import Draw, MixtureSpec, Speakers, training_mixture
 
 T = TypeVar("T")
@@ -37,6 +37,7 @@ SECONDS = 3.5  # of an utterance, as in AISHELL-3
 SPEAKERS = 200
 PLANNED = 2000  # mixtures whose planning and reading are timed
 LOADED = 200  # mixtures that are rendered from a store and from a cache
+ROUNDS = 5
 UTTERANCES = 20  # of each speaker of the temporary corpus that is prepared
 SHARDS = 100  # of the store that is drawn from by active shards
 AN_EPOCH = 20_000  # mixtures whose pairs are counted
@@ -67,32 +68,30 @@ def grown(path: Path) -> list[float]:
     return [opened, *times, after_opening / 1e6, after_reading / 1e6]
 
 
-def preparing() -> None:
-    """Print how long preparing takes of corpora that double, from WAVs to the store."""
-    header("minutes of WAVs", "seconds")
-    for factor in (1, 2, 4):
-        with TemporaryDirectory() as name:
-            root = write_corpus(Path(name, "corpus"), factor * UTTERANCES, SAMPLE_RATE)
-            made_of = Preparation(folder.scan(root, 1), root, Path(name, "stores"), "folder", SAMPLE_RATE)
-            store, seconds = timed(lambda made_of=made_of: quietly(lambda: prepare_store(made_of)))
-            row(sum(store.lengths) / SAMPLE_RATE / 60, seconds)
-
-
 def caching() -> None:
-    """Print the mixtures a second of a local store, and of the same through a cold and a warm cache.
+    """Print the mixtures a second of a local store, and of the same through a cold and a warm cache, taken in turn.
 
     The store lies on the same disk, so that the cold cache shows what the cache costs; storage adds its own delay.
     """
+    speeds: dict[str, list[float]] = {}
     with TemporaryDirectory() as name:
         root = write_corpus(Path(name, "corpus"), UTTERANCES, SAMPLE_RATE)
         local = DataConfig(corpus=CorpusName.folder, root=str(root), store=f"{name}/stores")
-        store = quietly(lambda: MixtureDataModule(local).corpus.store)
-        away = replace(local, root=f"file://{store.folder}", store=f"{name}/cache")
-        header("store", "mixtures a second")
-        for title, data in (("local", local), ("cold cache", away), ("warm cache", away)):
-            mixtures = quietly(MixtureDataModule(data).training_mixtures)
-            _, seconds = timed(lambda mixtures=mixtures: [mixtures[0, number] for number in range(LOADED)])
-            row(title, LOADED / seconds)
+        address = f"file://{quietly(lambda: MixtureDataModule(local).corpus.store).folder}"
+        for turn in range(1 + ROUNDS):
+            away = replace(local, root=address, store=f"{name}/cache-{turn}")
+            for title, data in (("local", local), ("cold cache", away), ("warm cache", away)):
+                mixtures = quietly(MixtureDataModule(data).training_mixtures)
+                _, seconds = timed(partial(rendered, mixtures))
+                speeds.setdefault(title, []).append(LOADED / seconds)
+    header("store", "mixtures a second")
+    for title, each in speeds.items():
+        row(title, statistics.median(each[1:]))  # the first turn warms up
+
+
+def rendered(mixtures: TrainingMixtures) -> list[Mixture]:
+    """Render the first mixtures of an epoch."""
+    return [mixtures[0, number] for number in range(LOADED)]
 
 
 def departing(hours: int, epochs: int) -> None:
@@ -191,7 +190,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="that are drawn by active shards")
     arguments = parser.parse_args()
     growth(arguments.hours)
-    preparing()
     caching()
     departing(min(100, max(arguments.hours)), arguments.epochs)
 

@@ -72,6 +72,14 @@ def test_what_was_read_is_not_fetched_again(away: DataConfig, monkeypatch: pytes
     assert (pickle.loads(pickle.dumps(store)).samples(0, 0, store.lengths[0]) == heard).all()
 
 
+def test_blocks_of_another_size_are_not_taken_for_others(away: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    roomy = replace(away, cache_gb=1.0)
+    refuse_damaged(prepare_corpus(roomy).store)
+    for block in (3_000, 6_000):
+        monkeypatch.setattr(remote, "BLOCK", block)
+        refuse_damaged(prepare_corpus(roomy).store)
+
+
 def test_a_cache_that_lost_its_sum_or_shrank_is_counted_anew(away: DataConfig) -> None:
     store = prepare_corpus(away).store
     refuse_damaged(store)

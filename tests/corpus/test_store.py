@@ -268,13 +268,18 @@ def test_the_key_follows_everything_a_store_depends_on(tree, tmp_path):
     assert prepare(aishell3.scan(moved), moved, stores=stores).folder == folders[-1]
 
 
-@pytest.mark.parametrize("damage", ["samples", "index", "about", "missing"])
+@pytest.mark.parametrize("damage", ["samples", "index", "offset", "shard", "length", "about", "missing"])
 def test_a_damaged_store_is_refused_by_name(tree, tmp_path, damage):
     folder = prepare(aishell3.scan(tree), tree, stores=tmp_path / "50%s").folder
     if damage == "samples":
         os.truncate(folder / "shard-00000.s16", 100)
     elif damage == "index":
         (folder / "index.csv").write_text("".join((folder / "index.csv").read_text().splitlines(keepends=True)[:-1]))
+    elif damage in ("offset", "shard", "length"):
+        index = pd.read_csv(folder / "index.csv")
+        index.loc[3, damage] += 1
+        index.loc[4, damage] -= 1  # the sum is what it was
+        index.to_csv(folder / "index.csv", index=False)
     elif damage == "about":
         (folder / "store.json").write_text("{}")
     else:
