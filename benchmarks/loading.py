@@ -21,6 +21,7 @@ from benchmarks.corpora import Triple, hours, write_corpus, write_triples
 from benchmarks.timing import Part, Row, Settings, absent, followed, interleaved, threads_of_torch
 from benchmarks.workloads import training_step
 from convtasnet_lit.corpus import folder
+from convtasnet_lit.corpus.preparation import Preparation
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.data_config import CorpusName, DataConfig
 from convtasnet_lit.mixing.datamodule import MixtureDataModule
@@ -168,4 +169,4 @@ def _dynamic_mixing(files: Sequence[Path], segment: int) -> Callable[[], object]
 
 def _prepare(root: Path) -> None:
     with TemporaryDirectory() as store:
-        quietly(lambda: prepare_store(folder.scan(root, 1), root, Path(store), "folder", SAMPLE_RATE))
+        quietly(lambda: prepare_store(Preparation(folder.scan(root, 1), root, Path(store), "folder", SAMPLE_RATE)))

@@ -186,7 +186,7 @@ def resident_bytes(what: str) -> int:
     """Read this process's memory from Linux: not from `ru_maxrss`, which a process inherits from its parent.
 
     Args:
-        what: `VmRSS`, the memory in use, or `VmHWM`, the most there ever was.
+        what: `VmRSS`, the memory in use; `RssAnon`, that without mapped files; or `VmHWM`, the most there ever was.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{what}:"):

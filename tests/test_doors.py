@@ -316,6 +316,41 @@ def test_prepare_prints_what_there_is(command: Command, corpus: Path, tmp_path: 
     assert not list(tmp_path.glob("*.log"))
 
 
+def test_prepare_by_shares_then_merge_then_verify(
+    command: Command, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convtasnet_lit.corpus.preparation.SHARD_BYTES", 100_000)
+    where = ["data=aishell3", f"data.root={corpus}", f"data.store={tmp_path}", "data.sample_rate=8000"]
+    assert "is not prepared in" in command(prepare.main, "verify", *where)[2]
+    code, printed, _ = command(prepare.main, "shard=1/2", *where)
+    assert code == 0
+    assert printed.startswith(f"shard: {tmp_path}/aishell3-8000hz-")
+    code, _, said = command(prepare.main, "merge", *where)
+    assert code == 2
+    assert "shards are not in" in said
+    assert said.count("\n") == 1
+    assert command(prepare.main, "shard=2/2", *where)[0] == 0
+    code, printed, _ = command(prepare.main, "merge", *where)
+    assert code == 0
+    assert "store: " in printed
+    assert "nothing is left for shard=1/2" in command(prepare.main, "shard=1/2", *where)[1]
+    code, printed, _ = command(prepare.main, "verify", *where)
+    assert code == 0
+    assert "holds what was written" in printed
+    (shard,) = tmp_path.glob("*/shard-00001.s16")
+    shard.write_bytes(bytes([shard.read_bytes()[0] ^ 1]) + shard.read_bytes()[1:])
+    code, _, said = command(prepare.main, "verify", *where)
+    assert code == 2
+    assert "in shard-00001.s16; delete the folder" in said
+
+
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "3", "a/b", "1/0"])
+def test_a_share_that_cannot_be_is_one_line(command: Command, shard: str) -> None:
+    code, _, said = command(prepare.main, f"shard={shard}")
+    assert code == 2
+    assert f"shard: {shard} is not allowed; it must be I/N, from 1/N to N/N" in said
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -18,6 +18,7 @@ import convtasnet_lit
 from convtasnet_lit.__main__ import COMMANDS
 from convtasnet_lit.config import Config, EvaluateConfig, PrepareConfig, typed
 from convtasnet_lit.doors import CONF_DIR
+from convtasnet_lit.prepare import as_settings
 from convtasnet_lit.weights.published import CARD, CONFIG, WEIGHTS
 from convtasnet_lit.weights.shipped import shipped_names
 
@@ -192,6 +193,7 @@ def test_every_hydra_command_of_the_readme_composes(line: str) -> None:
     door, *arguments = shlex.split(line, comments=True)
     single = [argument for argument in arguments if argument != "-m"]
     first = [re.sub(r"=(\w+),.*", r"=\1", argument).replace("glob(*)", "baseline") for argument in single]
+    first = as_settings(first) if door == "prepare" else first
     schema = {"prepare": PrepareConfig, "evaluate": EvaluateConfig}.get(door, Config)
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         typed(schema, compose(door, overrides=first))

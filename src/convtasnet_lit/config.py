@@ -4,6 +4,7 @@ Hydra composes `conf/` into these classes, so a misspelt key, a wrong type or an
 work begins. Nothing but the doors knows Hydra.
 """
 
+import re
 from dataclasses import dataclass, field, fields, make_dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -29,6 +30,9 @@ Precision = Enum("Precision", ["fp32", "fp16", "bf16"])
 Memory = Enum("Memory", ["lean", "plain", "checkpoint"])
 Accelerator = Enum("Accelerator", ["auto", "cpu", "gpu", "mps"])
 Split = Enum("Split", ["train", "validation", "test"])
+PrepareStep = Enum("PrepareStep", ["all", "merge", "verify"])
+
+_SHARE = re.compile(r"\d{1,9}/\d{1,9}", re.ASCII)
 
 _MOST_WEIGHTS = 1_000_000_000  # the paper's network has 5 million
 
@@ -165,7 +169,21 @@ class PrepareConfig:
 
     export: str = ""  # a folder to write the lists of validation and test to, as LibriMix's tree
     conditions: list[Condition] = field(default_factory=list)  # that the mixtures of both lists are put into
+    step: PrepareStep = PrepareStep.all  # merge: join shards that are there; verify: compare a store with its hashes
+    shard: str = ""  # I/N: write the I-th of N equal shares of the shards, and no more
     data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        fits = not self.shard or (bool(_SHARE.fullmatch(self.shard)) and 1 <= self.share[0] <= self.share[1])
+        require(fits, "shard", self.shard, "I/N, from 1/N to N/N")
+        alone = not self.shard or self.step is PrepareStep.all
+        require(alone, "shard", self.shard, f"empty with step={self.step.name}")
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which share is written, counted from 1, and of how many."""
+        number, count = self.shard.split("/")
+        return int(number), int(count)
 
 
 # The same settings, each None unless it is given.

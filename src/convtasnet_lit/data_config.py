@@ -51,13 +51,14 @@ class DataConfig(Checked):
     """The corpus, how it is split by speaker, and the mixtures made from it."""
 
     corpus: CorpusName = CorpusName.demo
-    root: str = "data/demo"
+    root: str = "data/demo"  # a folder; or the address of a store that lies elsewhere, such as s3://bucket/store
     store: str = "data/store"  # folder of the prepared corpora
     download: bool = False
     speaker_depth: int = limited(1, at_least=1)  # corpus=folder: the level of the folders named by speakers
     roots: list[RootConfig] = field(default_factory=list)  # corpus=mixed: the corpora in it
     mixture_type: MixtureType = MixtureType.mix_clean  # corpus=librimix: the lists to score on
     train_subset: str = "train-100"  # corpus=librimix: whose single utterances are trained on
+    cache_gb: float = limited(10.0, above=0)  # of a store that lies elsewhere
     sample_rate: int = limited(16_000, at_least=4_000, at_most=192_000)  # Hz
     num_workers: int = limited(1, at_least=0)
 
@@ -74,6 +75,7 @@ class DataConfig(Checked):
     num_speakers: int = limited(2, at_least=2, at_most=5)  # in a mixture, and outputs of the network
     fewest_speakers: int = 0  # 1 to num_speakers: mixtures of so many up to num_speakers; 0: always num_speakers
     train_mixtures: int = limited(800, at_least=1)  # an epoch
+    active_shards: int = limited(0, at_least=0)  # of the store, from which an epoch is drawn; 0: all
     validation_mixtures: int = limited(100, at_least=1)
     test_mixtures: int = limited(100, at_least=1)
     level_range_db: float = limited(2.5, at_least=0, at_most=100)  # other speakers: U(-r, r) dB beside the first
@@ -101,8 +103,13 @@ class DataConfig(Checked):
     def at_absolute_paths(self) -> "DataConfig":
         """The same data, wherever it is asked for."""
         noise = self.noise_root and str(Path(self.noise_root).absolute())
-        root, store = str(Path(self.root).absolute()), str(Path(self.store).absolute())
-        return replace(self, root=root, store=store, noise_root=noise)
+        root = self.root if self.is_remote else str(Path(self.root).absolute())
+        return replace(self, root=root, store=str(Path(self.store).absolute()), noise_root=noise)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the root is the address of a store that lies elsewhere."""
+        return "://" in self.root
 
     @property
     def mixed_counts(self) -> bool:

@@ -189,7 +189,8 @@ def test_a_store_is_used_only_for_what_it_holds(data, tmp_path):
 def test_a_store_of_an_earlier_version_opens_by_its_name(data):
     store = prepare_corpus(data).store.folder
     about = json.loads((store / "store.json").read_text())
-    kept = {key: about[key] for key in ("format", "sample_rate", "utterances", "samples")}
+    kept = {key: about[key] for key in ("sample_rate", "utterances", "samples")} | {"format": 1}
+    (store / "shard-00000.s16").rename(store / "samples.i16")
     (store / "store.json").write_text(json.dumps(kept))
     shutil.rmtree(data.root)
     assert prepare_corpus(replace(data, root=str(store))).store.folder == store

@@ -16,9 +16,11 @@ import pytest
 import soundfile
 
 from convtasnet_lit.corpus import aishell3, recording
+from convtasnet_lit.corpus.preparation import Preparation
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.corpus.recording import Recording
 from convtasnet_lit.corpus.store import Store
+from convtasnet_lit.corpus.verifying import refuse_damaged
 from convtasnet_lit.errors import InputError
 from tests.corpus.trees import bursts, write_aishell3
 
@@ -34,7 +36,12 @@ def write(folder, name, signal, sample_rate=16_000, **options):
 
 
 def prepare(recordings, folder, sample_rate=16_000, stores=None):
-    return prepare_store(recordings, folder, stores or folder / "stores", "test", sample_rate)
+    return prepare_store(Preparation(recordings, folder, stores or folder / "stores", "test", sample_rate))
+
+
+def whole(store):
+    """All samples of a store of one shard."""
+    return np.concatenate([store.samples(row, 0, length) for row, length in enumerate(store.lengths)])
 
 
 def tone(frequency, sample_rate, seconds=2.0, level=0.3):
@@ -58,10 +65,12 @@ def test_the_index_says_what_is_in_the_samples(tree, tmp_path):
     assert index["utterance"].tolist() == [r.utterance for r in recordings]
     assert index["part"].tolist() == [r.part for r in recordings]  # those of train speakers in test/ are kept
     assert index["offset"].tolist() == [0, *index["length"].cumsum()[:-1]]
-    assert len(store.samples) == index["length"].sum()
+    assert set(index["shard"]) == {0}
+    samples = np.fromfile(store.folder / "shard-00000.s16", "<i2")
+    assert len(samples) == index["length"].sum()
     assert len(store.left_out) == 0
     for row in index.itertuples():
-        piece = np.array(store.samples[row.offset : row.offset + row.length])
+        piece = samples[row.offset : row.offset + row.length]
         assert row.sha256 == hashlib.sha256(piece.tobytes()).hexdigest()[:16]
         assert row.rms == pytest.approx(np.sqrt(np.mean((piece / 32768.0) ** 2)), rel=1e-12)
 
@@ -70,7 +79,7 @@ def test_a_16_bit_file_of_the_stores_rate_is_kept_bit_by_bit(tmp_path):
     samples = np.random.default_rng(0).integers(-32768, 32768, 5000).astype(np.int16)
     samples[:2] = -32768, 32767
     store = prepare([write(tmp_path, "a.wav", samples)], tmp_path)
-    assert np.array_equal(store.samples, samples)
+    assert np.array_equal(whole(store), samples)
 
 
 def test_reading_gives_any_piece_as_float32_below_1(tmp_path):
@@ -80,7 +89,7 @@ def test_reading_gives_any_piece_as_float32_below_1(tmp_path):
     assert piece.dtype == np.float32
     assert np.array_equal(piece, second[100:2100] / np.float32(32768))
     assert store.read(1, 0, 3000).flags.writeable
-    assert not store.samples.flags.writeable
+    assert not store.samples(0, 0, 10).flags.writeable
 
 
 def test_a_worker_process_gets_the_path_not_the_samples(tmp_path):
@@ -104,7 +113,7 @@ def test_names_that_look_like_numbers_or_nothing_stay_text(tmp_path):
 
 def test_a_1_khz_tone_keeps_its_level_and_pitch(tmp_path):
     store = prepare([write(tmp_path, "a.wav", tone(1000, 44_100), 44_100)], tmp_path)
-    signal = store.read(0, 0, len(store.samples))
+    signal = store.read(0, 0, store.lengths[0])
     assert len(signal) == 32_000
     assert level_db(signal) == pytest.approx(level_db(tone(1000, 44_100)), abs=0.1)
     spectrum = np.abs(np.fft.rfft(signal * np.hanning(len(signal))))
@@ -148,8 +157,8 @@ def test_a_file_longer_than_a_block_is_read_whole(tmp_path):
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
 def test_every_format_is_read_whole(tmp_path, name):
     store = prepare([write(tmp_path, name, tone(1000, 44_100), 44_100)], tmp_path)
-    assert len(store.samples) == pytest.approx(32_000, abs=10)
-    assert level_db(store.read(0, 0, len(store.samples))) == pytest.approx(-13.47, abs=0.3)
+    assert store.lengths[0] == pytest.approx(32_000, abs=10)
+    assert level_db(store.read(0, 0, store.lengths[0])) == pytest.approx(-13.47, abs=0.3)
 
 
 # Bad files
@@ -248,7 +257,7 @@ def test_a_complete_store_is_opened_and_not_made_again(tree, tmp_path, monkeypat
     monkeypatch.setattr("convtasnet_lit.corpus.preparing.read_in_order", None)
     assert prepare(aishell3.scan(tree), tree, stores=tmp_path / "stores").folder == store.folder
     assert store.folder.name.startswith("test-16000hz-")
-    names = {"samples.i16", "index.csv", "left_out.csv", "store.json"}
+    names = {"shard-00000.s16", "index.csv", "left_out.csv", "store.json"}
     assert {path.name for path in store.folder.iterdir()} == names
 
 
@@ -267,13 +276,18 @@ def test_the_key_follows_everything_a_store_depends_on(tree, tmp_path):
     assert prepare(aishell3.scan(moved), moved, stores=stores).folder == folders[-1]
 
 
-@pytest.mark.parametrize("damage", ["samples", "index", "about", "missing"])
+@pytest.mark.parametrize("damage", ["samples", "index", "offset", "shard", "length", "about", "missing"])
 def test_a_damaged_store_is_refused_by_name(tree, tmp_path, damage):
     folder = prepare(aishell3.scan(tree), tree, stores=tmp_path / "50%s").folder
     if damage == "samples":
-        os.truncate(folder / "samples.i16", 100)
+        os.truncate(folder / "shard-00000.s16", 100)
     elif damage == "index":
         (folder / "index.csv").write_text("".join((folder / "index.csv").read_text().splitlines(keepends=True)[:-1]))
+    elif damage in ("offset", "shard", "length"):
+        index = pd.read_csv(folder / "index.csv")
+        index.loc[3, damage] += 1
+        index.loc[4, damage] -= 1  # the sum is what it was
+        index.to_csv(folder / "index.csv", index=False)
     elif damage == "about":
         (folder / "store.json").write_text("{}")
     else:
@@ -282,12 +296,44 @@ def test_a_damaged_store_is_refused_by_name(tree, tmp_path, damage):
         Store.open(folder)
 
 
+def test_verify_names_the_shard_and_the_utterance_of_a_flipped_byte(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr("convtasnet_lit.corpus.preparation.SHARD_BYTES", 10_000)
+    store = prepare(aishell3.scan(tree), tree, stores=tmp_path / "stores")
+    refuse_damaged(store)
+    row = store.index[store.index["shard"] == 1].iloc[2]
+    with (store.folder / "shard-00001.s16").open("r+b") as file:
+        file.seek(2 * (row.offset + row.length) - 1)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([last[0] ^ 1]))
+    with pytest.raises(InputError, match=f"not what was written: {row.utterance} in shard-00001.s16; delete the fo"):
+        refuse_damaged(Store.open(store.folder))
+    text = (store.folder / "index.csv").read_text()
+    (store.folder / "index.csv").write_text(text.replace("female", "male", 1))
+    with pytest.raises(InputError, match=f"not what was written: index.csv, {row.utterance} in"):
+        refuse_damaged(Store.open(store.folder))
+
+
+def test_a_store_of_the_first_format_is_read_as_it_is(tree, tmp_path, monkeypatch):
+    store = prepare(aishell3.scan(tree), tree, stores=tmp_path / "stores")
+    heard = whole(store)
+    (store.folder / "shard-00000.s16").rename(store.folder / "samples.i16")
+    store.index.drop(columns="shard").to_csv(store.folder / "index.csv", index=False)
+    about = {key: value for key, value in store.about.items() if key not in ("shards", "index")}
+    (store.folder / "store.json").write_text(json.dumps({**about, "format": 1}))
+    monkeypatch.setattr("convtasnet_lit.corpus.preparing.read_in_order", None)
+    first = prepare(aishell3.scan(tree), tree, stores=tmp_path / "stores")
+    assert (first.folder, first.shards) == (store.folder, 1)
+    assert np.array_equal(whole(first), heard)
+    refuse_damaged(first)
+
+
 # Interruption
 
 SLOW_SCRIPT = """
 import sys, time
 from pathlib import Path
-from convtasnet_lit.corpus import aishell3, preparing, recording
+from convtasnet_lit.corpus import aishell3, preparation, preparing, recording
 quick = recording.read_samples
 root, stores, most = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 calls = []
@@ -296,7 +342,9 @@ def slow(path, sample_rate):
     time.sleep(0.01 if len(calls) <= most else 600)  # it never gets further, however late the kill comes
     return quick(path, sample_rate)
 recording.read_samples = slow
-preparing.prepare_store(aishell3.scan(root), root, stores, "test", 16_000)
+preparation.SHARD_BYTES = int(sys.argv[4])
+plan = preparation.Preparation(aishell3.scan(root), root, stores, "test", 16_000)
+preparing.prepare_share(plan, *map(int, sys.argv[5:])) if sys.argv[5:] else preparing.prepare_store(plan)
 """
 
 
@@ -304,55 +352,91 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def kill_after(lines, tree, stores):
-    command = [sys.executable, "-c", SLOW_SCRIPT, str(tree), str(stores), "100"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+def started(tree, stores, most, *share):
+    """A process that prepares, at most so many recordings, then it hangs."""
+    command = [sys.executable, "-c", SLOW_SCRIPT, tree, stores, most, SMALL_SHARD, *share]
+    return subprocess.Popen(list(map(str, command)), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+
+
+def killed_with(shards, process, stores):
+    """Kill a process when so many shards are whole."""
     try:
-        while process.poll() is None:
-            if any(path.read_bytes().count(b"\n") >= lines for path in stores.glob("*.partial/journal.jsonl")):
-                break
+        while process.poll() is None and len(list(stores.glob("*.partial/shard-*.json"))) < shards:
             time.sleep(0.005)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
 
-def test_after_two_kills_the_store_is_the_same_to_the_last_byte(tmp_path):
+SMALL_SHARD = 100_000  # bytes; the corpus below makes seven of them
+
+
+@pytest.fixture
+def larger(tmp_path):
+    """A corpus of which two recordings are bad, under 1 %."""
     tree = write_aishell3(tmp_path / "corpus", train=6, test=2, shared=2, utterances=8, seconds=0.1)
     (tree / "train/wav/SSB0005/SSB00050003.wav").write_bytes(b"")
     soundfile.write(tree / "train/wav/SSB0012/SSB00120003.wav", np.zeros(100), 44_100)
     many = [r for r in aishell3.scan(tree) if r.path.stat().st_size > 1000]
-    for copy in range(9, 30):  # enough files that two bad ones are less than 1 %
+    for copy in range(9, 30):
         for r in many[:8]:
             shutil.copy(r.path, r.path.with_name(f"{r.speaker}{copy:02d}{r.utterance[-2:]}.wav"))
-    whole = prepare(aishell3.scan(tree), tree, stores=tmp_path / "whole")
+    return tree
+
+
+def test_after_two_kills_the_store_is_the_same_to_the_last_byte(larger, tmp_path, monkeypatch):
+    monkeypatch.setattr("convtasnet_lit.corpus.preparation.SHARD_BYTES", SMALL_SHARD)
+    before = prepare(aishell3.scan(larger), larger, stores=tmp_path / "whole")
     stores = tmp_path / "stores"
-    for lines in (5, 40):
-        kill_after(lines, tree, stores)
+    for shards in (1, 3):
+        killed_with(shards, started(larger, stores, 150), stores)
         (partial,) = stores.glob("*.partial")
-        assert lines <= len((partial / "journal.jsonl").read_bytes().splitlines()) < len(whole.index)
-    with (partial / "journal.jsonl").open("ab") as journal:
-        journal.write(b'[3000, 0.1, "0123')  # killed within a line
-    with (partial / "samples.i16").open("ab") as samples:
-        samples.write(b"more than the journal knows of")
-    resumed = prepare(aishell3.scan(tree), tree, stores=stores)
-    assert resumed.folder.name == whole.folder.name
-    assert contents(resumed.folder) == contents(whole.folder)
+        assert shards <= len(list(partial.glob("shard-*.json"))) < before.shards
+    (partial / "samples.i16").write_bytes(b"of an earlier version")
+    resumed = prepare(aishell3.scan(larger), larger, stores=stores)
+    assert resumed.folder.name == before.folder.name
+    assert contents(resumed.folder) == contents(before.folder)
     assert len(resumed.left_out) == 2
 
 
-def test_samples_that_a_power_cut_lost_are_written_again(tree, tmp_path, monkeypatch):
+def test_four_processes_of_which_one_is_killed_make_the_same_store(larger, tmp_path, monkeypatch):
+    monkeypatch.setattr("convtasnet_lit.corpus.preparation.SHARD_BYTES", SMALL_SHARD)
+    before = prepare(aishell3.scan(larger), larger, stores=tmp_path / "whole")
+    stores = tmp_path / "stores"
+    shares = [started(larger, stores, 20 if number == 2 else 1000, number, 4) for number in (1, 2, 3, 4)]
+    assert [shares[number].wait() for number in (0, 2, 3)] == [0, 0, 0]
+    shares[1].send_signal(signal.SIGKILL)
+    shares[1].wait()
+    plan = Preparation(aishell3.scan(larger), larger, stores, "test", 16_000)
+    assert plan.missing() == list(range(1, before.shards, 4))
+    assert started(larger, stores, 1000, 2, 4).wait() == 0
+    monkeypatch.setattr("convtasnet_lit.corpus.preparing.read_in_order", None)  # joining reads no recording
+    assert plan.missing() == []
+    assert contents(prepare_store(plan).folder) == contents(before.folder)
+    assert {path.name for path in stores.iterdir()} == {plan.folder.name, ".lock"}
+
+
+def test_the_shards_share_out_all_recordings_evenly(larger, tmp_path, monkeypatch):
+    monkeypatch.setattr("convtasnet_lit.corpus.preparation.SHARD_BYTES", SMALL_SHARD)
+    store = prepare(aishell3.scan(larger), larger, stores=tmp_path / "stores")
+    one = prepare(aishell3.scan(larger), larger, sample_rate=8_000, stores=tmp_path / "stores")
+    assert one.shards < store.shards
+    sizes = store.index.groupby("shard")["length"].sum() * 2
+    assert len(sizes) == store.shards
+    assert sizes.between(0.5 * SMALL_SHARD, 1.5 * SMALL_SHARD).all()
+    assert (store.index.groupby("speaker")["shard"].nunique() > store.shards / 2).all()
+
+
+def test_a_shard_that_was_cut_is_written_again(tree, tmp_path, monkeypatch):
     recordings = aishell3.scan(tree)
-    whole = prepare(recordings, tree, stores=tmp_path / "whole")
-    monkeypatch.setattr("convtasnet_lit.corpus.preparing._write_tables", interrupt)
+    before = prepare(recordings, tree, stores=tmp_path / "whole")
+    monkeypatch.setattr("convtasnet_lit.corpus.preparing._merge", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare(recordings, tree, stores=tmp_path / "stores")
     monkeypatch.undo()
-    (samples,) = (tmp_path / "stores").glob("*.partial/samples.i16")
-    content = bytearray(samples.read_bytes())
-    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
-    samples.write_bytes(content)
-    assert contents(prepare(recordings, tree, stores=tmp_path / "stores").folder) == contents(whole.folder)
+    (samples,) = (tmp_path / "stores").glob("*.partial/*.s16")
+    os.truncate(samples, samples.stat().st_size // 2)
+    assert contents(prepare(recordings, tree, stores=tmp_path / "stores").folder) == contents(before.folder)
 
 
 def interrupt(*_):
@@ -385,6 +469,7 @@ class FullDisk:
 
 
 def test_a_full_disk_keeps_what_is_done_and_the_other_stores(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr("convtasnet_lit.corpus.preparation.SHARD_BYTES", 10_000)
     recordings = aishell3.scan(tree)
     stores = tmp_path / "stores"
     before = prepare(recordings, tree, 8_000, stores=stores)
@@ -393,19 +478,18 @@ def test_a_full_disk_keeps_what_is_done_and_the_other_stores(tree, tmp_path, mon
 
     def limited(path, mode="r", *arguments, **options):
         file = plain_open(path, mode, *arguments, **options)
-        return FullDisk(file, 20_000) if path.name == "samples.i16" and mode == "ab" else file
+        return FullDisk(file, 5_000) if "shard-00002.s16" in path.name and mode == "wb" else file
 
     monkeypatch.setattr(Path, "open", limited)
     with pytest.raises(
         InputError, match=r"data\.store: no space left in .*: about [\d.]+ \w+ more is needed"
     ) as refusal:
         prepare(recordings, tree, stores=stores)
-    monkeypatch.undo()
+    monkeypatch.setattr(Path, "open", plain_open)
     assert "the same command continues" in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
     assert contents(before.folder) == kept
-    (journal,) = stores.glob("*.partial/journal.jsonl")
-    assert 0 < len(journal.read_bytes().splitlines()) < len(recordings)
+    assert {path.name for path in stores.glob("*.partial/shard-*.s16")} == {"shard-00000.s16", "shard-00001.s16"}
     whole = prepare(recordings, tree, stores=tmp_path / "whole")
     assert contents(prepare(recordings, tree, stores=stores).folder) == contents(whole.folder)
 
@@ -414,22 +498,23 @@ TMPFS_SCRIPT = """
 import json, subprocess, sys
 from pathlib import Path
 from convtasnet_lit.corpus import aishell3
+from convtasnet_lit.corpus.preparation import Preparation
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.errors import InputError
 root, disk = map(Path, sys.argv[1:])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], check=True)
 recordings = aishell3.scan(root)
-before = prepare_store(recordings[:4], root, disk / "stores", "test", 16_000)
-content = before.folder.joinpath("samples.i16").read_bytes()
+before = prepare_store(Preparation(recordings[:4], root, disk / "stores", "test", 16_000))
+content = before.folder.joinpath("shard-00000.s16").read_bytes()
 messages = []
 for _ in range(2):
     try:
-        prepare_store(recordings, root, disk / "stores", "test", 16_000)
+        prepare_store(Preparation(recordings, root, disk / "stores", "test", 16_000))
     except InputError as error:
         messages.append(str(error))
-assert before.folder.joinpath("samples.i16").read_bytes() == content
+assert before.folder.joinpath("shard-00000.s16").read_bytes() == content
 subprocess.run(["mount", "-o", "remount,size=20m", "tmpfs", disk], check=True)
-store = prepare_store(recordings, root, disk / "stores", "test", 16_000)
+store = prepare_store(Preparation(recordings, root, disk / "stores", "test", 16_000))
 print(json.dumps([messages, store.index["sha256"].tolist()]))
 """
 
@@ -461,7 +546,6 @@ def test_a_store_that_cannot_be_written_is_an_error_that_names_the_key(tree, tmp
 
 
 def test_two_processes_at_once_make_one_store(tree, tmp_path):
-    command = [sys.executable, "-c", SLOW_SCRIPT, str(tree), str(tmp_path / "stores"), "100"]
-    both = [subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL) for _ in range(2)]
+    both = [started(tree, tmp_path / "stores", 100) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert len([path for path in (tmp_path / "stores").iterdir() if path.is_dir()]) == 1

@@ -20,7 +20,7 @@ EVALUATION = "evaluation-test"
 _LIST_COLUMNS = ("mixture", "group", "samples", "speaker_1", "sha256_1", "level_db_1")
 # settings that change no result, and those that tell seeds apart
 _IGNORED: tuple[str, ...] = ("name", "seed", "resume", "metrics", "logger.", "data.store", "data.download")
-_IGNORED += ("data.num_workers", "trainer.progress_bar", "trainer.threads", "launcher.")
+_IGNORED += ("data.cache_gb", "data.num_workers", "trainer.progress_bar", "trainer.threads", "launcher.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,1 +1,1 @@
-"""Recordings on disk -> one memory-mapped store of utterances, and which speaker is trained, validated, tested on."""
+"""Recordings on disk -> a store of utterances in shards, and which speaker is trained, validated, tested on."""

@@ -52,7 +52,6 @@ def refuse_changed(store: Store, recordings: Sequence[Recording], root: Path) ->
 def _is_same(store: Store, row: int | None, samples: np.ndarray) -> bool:
     if row is None:  # it was left out
         return len(samples) == 0
-    first, length = int(store.index["offset"].iloc[row]), store.lengths[row]
-    if len(samples) != length:
+    if len(samples) != store.lengths[row]:
         return False
-    return bool(np.abs(samples.astype(np.int32) - store.samples[first : first + length]).max() <= _ROUNDING)
+    return bool(np.abs(samples.astype(np.int32) - store.samples(row, 0, len(samples))).max() <= _ROUNDING)

@@ -7,7 +7,8 @@ import numpy as np
 
 from convtasnet_lit.corpus.changed import refuse_changed
 from convtasnet_lit.corpus.folder import SUFFIXES
-from convtasnet_lit.corpus.preparing import prepare_store, store_folder
+from convtasnet_lit.corpus.preparation import Preparation
+from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.corpus.recording import UNKNOWN, Recording
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.data_config import DataConfig
@@ -29,10 +30,11 @@ def prepare_noise(data: DataConfig, may_prepare: bool = True) -> Store:
     """
     root, stores = Path(data.noise_root), Path(data.store)
     recordings = scan(root)
-    if not may_prepare and not store_folder(recordings, root, stores, "noise", data.sample_rate).exists():
+    plan = Preparation(recordings, root, stores, "noise", data.sample_rate)
+    if not may_prepare and not plan.folder.exists():
         raise InputError(f"data.noise_root: {root} is not prepared in {stores}; name data.root and data.store, too")
     try:
-        store = prepare_store(recordings, root, stores, "noise", data.sample_rate)
+        store = prepare_store(plan)
         refuse_changed(store, recordings, root)
     except InputError as error:
         raise InputError(str(error).replace("data.root", "data.noise_root", 1)) from error

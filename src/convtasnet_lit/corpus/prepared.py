@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from convtasnet_lit.corpus.changed import refuse_changed
-from convtasnet_lit.corpus.preparing import prepare_store, store_folder
+from convtasnet_lit.corpus.preparation import Preparation
+from convtasnet_lit.corpus.preparing import prepare_store
+from convtasnet_lit.corpus.remote import open_remote
 from convtasnet_lit.corpus.sources import is_there, provide, scan
 from convtasnet_lit.corpus.splits import Splits, alternating, assign_splits, select_speakers
 from convtasnet_lit.corpus.store import ABOUT, Store, read_about
@@ -74,8 +76,8 @@ class PreparedCorpus:
 def prepare_corpus(data: DataConfig, may_prepare: bool = True) -> PreparedCorpus:
     """Provide a corpus, and prepare it unless that was done before.
 
-    A store stands alone: `data.root` may be its folder, and where `data.root` is not there, the one that was made of it
-    is used.
+    A store stands alone: `data.root` may be its folder or address, and where `data.root` is not there, the one that was
+    made of it is used.
 
     Args:
         data: Which corpus, where, at what rate, and how to split it.
@@ -84,7 +86,7 @@ def prepare_corpus(data: DataConfig, may_prepare: bool = True) -> PreparedCorpus
     Raises:
         InputError: The corpus is not there or damaged, a listed speaker is unknown, or the disk is full.
     """
-    store = _named_store(data) or _store_of_missing(data) or _store_of_recordings(data, may_prepare)
+    store = _named_store(data, may_prepare) or _store_of_missing(data) or _store_of_recordings(data, may_prepare)
     rows = list(store.index[["speaker", "gender", "part"]].itertuples(index=False, name=None))
     return PreparedCorpus(store, _split(data, _selected(data, rows)))
 
@@ -101,11 +103,43 @@ def describe(prepared: PreparedCorpus) -> Group:
     return Group(_table(prepared), *(Text(line, overflow="fold") for line in _left_out_lines(prepared)))
 
 
-def _named_store(data: DataConfig) -> Store | None:
-    root = Path(data.root)
-    if not (root / ABOUT).is_file():
+def preparation(data: DataConfig, may_prepare: bool = True) -> Preparation:
+    """Provide a corpus, and plan its store.
+
+    Args:
+        data: Which corpus, where, and at what rate.
+        may_prepare: Whether a corpus may be made or downloaded.
+
+    Raises:
+        InputError: The corpus is not there or damaged, or a listed speaker is unknown.
+    """
+    root, stores = Path(data.root), Path(data.store)
+    if may_prepare:
+        provide(data)
+    if not is_there(root):
+        advice = "; data=aishell3 data.download=true fetches the corpus" if data.corpus is CorpusName.aishell3 else ""
+        raise InputError(f"data.root: {root} is not there, and {stores} holds no store of it that fits{advice}")
+    recordings = scan(data)
+    usable = [(each.speaker, each.gender, each.part) for each in recordings if not each.problem]
+    selected = _selected(data, usable)
+    _split(data, selected)  # a misspelt speaker fails before the work
+    made_of = _made_of_all(data)
+    if len(selected) < len(usable):
+        chosen, made_of = {speaker for speaker, _, _ in selected}, _made_of(data)
+        recordings = [recording for recording in recordings if recording.speaker in chosen]
+    return Preparation(recordings, root, stores, data.corpus.name, data.sample_rate, made_of)
+
+
+def _named_store(data: DataConfig, may_prepare: bool) -> Store | None:
+    root = data.root if data.is_remote else Path(data.root)
+    if isinstance(root, str):
+        if not may_prepare:  # a file names it, and anybody may have written that
+            raise InputError(f"data.root: {root} lies elsewhere; name data.root and data.store to have it read")
+        store = open_remote(root, Path(data.store), round(data.cache_gb * 1e9))
+    elif (root / ABOUT).is_file():
+        store = Store.open(root)
+    else:
         return None
-    store = Store.open(root)
     roots = sorted(each.prefix for each in data.roots)
     about = {**store.about, "roots": [prefix for prefix, *_ in store.about.get("made_of", {}).get("roots", [])]}
     for key, asked in (("sample_rate", data.sample_rate), ("corpus", data.corpus.name), ("roots", roots)):
@@ -139,24 +173,11 @@ def _made_like(data: DataConfig, made_of: dict[str, Any]) -> list[Path]:
 
 
 def _store_of_recordings(data: DataConfig, may_prepare: bool) -> Store:
-    root, stores, name = Path(data.root), Path(data.store), data.corpus.name
-    if may_prepare:
-        provide(data)
-    if not is_there(root):
-        advice = "; data=aishell3 data.download=true fetches the corpus" if data.corpus is CorpusName.aishell3 else ""
-        raise InputError(f"data.root: {root} is not there, and {stores} holds no store of it that fits{advice}")
-    recordings = scan(data)
-    usable = [(each.speaker, each.gender, each.part) for each in recordings if not each.problem]
-    selected = _selected(data, usable)
-    _split(data, selected)  # a misspelt speaker fails before the work
-    made_of = _made_of_all(data)
-    if len(selected) < len(usable):
-        chosen, made_of = {speaker for speaker, _, _ in selected}, _made_of(data)
-        recordings = [recording for recording in recordings if recording.speaker in chosen]
-    if not may_prepare and not store_folder(recordings, root, stores, name, data.sample_rate).exists():
-        raise InputError(f"data.root: {root} is not prepared in {stores}; name both to have that done")
-    store = prepare_store(recordings, root, stores, name, data.sample_rate, made_of)
-    refuse_changed(store, recordings, root)
+    plan = preparation(data, may_prepare)
+    if not may_prepare and not plan.folder.exists():
+        raise InputError(f"data.root: {plan.root} is not prepared in {plan.stores}; name both to have that done")
+    store = prepare_store(plan)
+    refuse_changed(store, plan.recordings, plan.root)
     return store
 
 

@@ -122,6 +122,7 @@ class MixtureDataModule(LightningDataModule):
             snr_probability=self.augment.snr_probability,
             snr_range_db=self.augment.snr_range_db,
             conditions=self._conditions(self.augment.chances),
+            active_shards=self.data.active_shards,
         )
 
     def fixed_mixtures(self, split: Split) -> FixedMixtures:

@@ -1,6 +1,7 @@
 """Mixtures rendered from the store: training ones drawn on the fly, validation and test ones from fixed lists."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from convtasnet_lit.corpus.store import Store
 from convtasnet_lit.data_config import Condition
 from convtasnet_lit.errors import InputError
+from convtasnet_lit.mixing.active import active_shards, within
 from convtasnet_lit.mixing.conditions import Conditions
 from convtasnet_lit.mixing.plan import (
     FIXED_SEED,
@@ -113,6 +115,7 @@ class TrainingMixtures(Dataset[Mixture]):
         snr_probability: How often the first source's level is changed.
         snr_range_db: r; the level is changed by U(-r, r) dB.
         conditions: What mixtures are put into.
+        active_shards: How many of the store's shards an epoch is drawn from; 0 means all.
     """
 
     def __init__(
@@ -127,30 +130,43 @@ class TrainingMixtures(Dataset[Mixture]):
         snr_probability: float = 0.0,
         snr_range_db: float = 3.0,
         conditions: Conditions | None = None,
+        active_shards: int = 0,
     ) -> None:
         self.store, self.draw, self.segment, self.seed = store, draw, segment, seed
         self.normalized, self.random_crop, self.speed_range = normalized, random_crop, speed_range
         self.snr_probability, self.snr_range_db = snr_probability, snr_range_db
         self.conditions = conditions or Conditions(store.sample_rate)
+        self.active_shards = active_shards if active_shards < store.shards else 0
+        self._epoch, self._in_epoch = -1, (self.draw, self.conditions)
 
     def __getitem__(self, key: tuple[int, int]) -> Mixture:
         """Return mixture `index` of epoch `epoch`, given as (epoch, index)."""
         epoch, index = key
+        draw, conditions = self._of_epoch(epoch)
         spec, rendered = audible(
             self.store,
             lambda attempt: training_mixture(
-                self.draw, self.segment, self.random_crop, self.speed_range, self.seed, epoch, index, attempt
+                draw, self.segment, self.random_crop, self.speed_range, self.seed, epoch, index, attempt
             ),
         )
-        if self.conditions.met(Condition.lone, (self.seed, epoch, index)) is not None:
+        if conditions.met(Condition.lone, (self.seed, epoch, index)) is not None:
             spec = first_alone(spec, self.store.index)
             rendered[1:] = 0
         sources = torch.from_numpy(rendered)
         rng = np.random.default_rng((self.seed, epoch, index, MOST_ATTEMPTS))  # apart from every attempt's stream
         if rng.random() < self.snr_probability:
             sources = change_first_level(sources, rng.uniform(-self.snr_range_db, self.snr_range_db))
-        parts = self.conditions.applied(sources.numpy(), spec.rows, (self.seed, epoch, index))
+        parts = conditions.applied(sources.numpy(), spec.rows, (self.seed, epoch, index))
         return _mixture(parts, self.normalized)
+
+    def _of_epoch(self, epoch: int) -> tuple[Draw, Conditions]:
+        """What an epoch is drawn from; its babble, too, is of its active shards."""
+        if self.active_shards and epoch != self._epoch:
+            active = active_shards(self.store.shards, self.active_shards, self.seed, epoch)
+            draw, noises = within(self.draw, self.store.index, active), self.conditions.noises
+            noises = noises and replace(noises, talkers=draw.speakers)
+            self._epoch, self._in_epoch = epoch, (draw, replace(self.conditions, noises=noises))
+        return self._in_epoch
 
 
 class FixedMixtures(Dataset[Mixture]):

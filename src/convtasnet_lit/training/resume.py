@@ -25,6 +25,7 @@ _FREE = {
     "data.download",
     "data.root",  # what is there is compared by its content
     "data.store",
+    "data.cache_gb",
     "data.noise_root",  # as data.root
     "logger.name",
     "logger.project",
