@@ -147,7 +147,7 @@ def test_durations(text: str, seconds: float) -> None:
         ("trainer.max_epochs=0", "trainer.max_epochs"),
         ("trainer.gpu_gb=-1", "trainer.gpu_gb: -1"),
         ("trainer.effective_batch_size=0", "trainer.effective_batch_size: 0"),
-        ("data.batch_size=0", "data.batch_size: 0 is not allowed; it must be at least 1, or auto"),
+        ("data.batch_size=0", "data.batch_size: 0 is not allowed; it must be from 1 to 1000000, or auto"),
         ("data.batch_size=most", "data.batch_size: most"),
         ("optimizer.lr=0", "optimizer.lr"),
         ("metrics=[]", "metrics"),

@@ -16,6 +16,7 @@ import torch
 
 from convtasnet_lit.config import Accelerator, Config, EvaluateConfig, MetricName
 from convtasnet_lit.corpus import aishell3
+from convtasnet_lit.corpus.preparation import Preparation
 from convtasnet_lit.corpus.prepared import prepare_corpus
 from convtasnet_lit.corpus.preparing import prepare_store
 from convtasnet_lit.evaluation.evaluating import evaluate
@@ -93,7 +94,7 @@ def test_a_killed_training_ends_with_the_same_weights(config: Config, tmp_path: 
 
 
 def prepare_here(root: Path, stores: Path) -> None:
-    prepare_store(aishell3.scan(root), root, stores, "test", 16_000)
+    prepare_store(Preparation(aishell3.scan(root), root, stores, "test", 16_000))
 
 
 def test_a_killed_preparation_ends_with_the_same_store(tmp_path: Path) -> None:
